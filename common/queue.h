@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A single-producer single-consumer ring of variable-length records in shared memory, lock-free, made of two memfds:
+ *
+ *   ring    producer read-write (mapped before the seal), consumer read-only: struct queue_ring_page, then data
+ *   cursor  producer read-only, consumer read-write:                         struct queue_cursor_page
+ *
+ * The ring memfd is sealed SHRINK|GROW|FUTURE_WRITE|SEAL once the producer has mapped it: nobody can get a writable
+ * mapping any more. The cursor page belongs to the consumer, so the producer takes it as hostile (Q3).
+ *
+ * Positions are byte counts since the start, 64 bit, never wrapped; offset in data = position & (data_bytes - 1).
+ * No record wraps: a RECORD_PAD record fills the rest of the lap.
+ *
+ * Q1  head <= read position <= tail <= head + data_bytes
+ * Q2  everything below tail is complete, checked by nobody, and unchanged until the consumer releases it
+ * Q3  the producer reads `head` once a batch into a local; it must be in [last accepted head, tail] and a multiple
+ *     of RECORD_ALIGN; otherwise the consumer is broken: -EPROTO, and it is detached
+ * Q4  hook records leave reserve_bytes free, so that process-life and cgroup records have room
+ *
+ * The pair table of memory orders: see the foot of this file.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct record_header;
+
+enum queue_class {
+    QUEUE_CLASS_LIFE, /* process life, cgroups, LOST */
+    QUEUE_CLASS_HOOK, /* gives way: keeps the reserve free */
+};
+
+struct queue_producer;
+struct queue_consumer;
+
+/* Fds of a segment, each owned by whoever holds the struct; -1 is empty. */
+struct queue_fds {
+    int ring, cursor, doorbell;
+};
+
+/* ---- producer (queue_producer.c): collector, podkin-load ---------------------------------------------- */
+
+/* data_bytes: a power of two, at least 64 KiB. Makes memfds, maps, seals. 0 or negative errno. */
+int queue_producer_new(struct queue_producer **ret, size_t data_bytes);
+struct queue_producer *queue_producer_free(struct queue_producer *q);
+void queue_producer_get_fds(const struct queue_producer *q, struct queue_fds *ret); /* borrowed */
+
+/* Room for one record of `size` bytes (multiple of RECORD_ALIGN, <= RECORD_SIZE_MAX), NULL when there is none.
+ * Written by the caller, then committed; not visible before queue_producer_publish(). */
+void *queue_producer_reserve(struct queue_producer *q, size_t size, enum queue_class class);
+void queue_producer_commit(struct queue_producer *q);
+
+/* Makes the committed records visible with one release store; rings the doorbell when the consumer announced that it
+ * sleeps. Cheap when nothing was committed. */
+void queue_producer_publish(struct queue_producer *q);
+
+/* Reads the consumer's head (Q3). 0, or -EPROTO: the value is refused and the last accepted one stays in force. */
+int queue_producer_refresh(struct queue_producer *q);
+
+/* For the next consumer after a broken or dead one: a new cursor memfd that starts at the last accepted head. */
+int queue_producer_renew_cursor(struct queue_producer *q);
+
+size_t queue_producer_used_bytes(const struct queue_producer *q);
+uint64_t queue_producer_head(const struct queue_producer *q); /* last accepted */
+uint64_t queue_producer_tail(const struct queue_producer *q);
+
+/* ---- consumer (queue_consumer.c): enricher --------------------------------------------------------------- */
+
+/* Takes nothing: maps and keeps its own duplicates of the fds. -EINVAL: the geometry is not sane. -EPERM: the ring is not sealed. */
+int queue_consumer_new(struct queue_consumer **ret, const struct queue_fds *fds);
+struct queue_consumer *queue_consumer_free(struct queue_consumer *q);
+int queue_consumer_doorbell_fd(const struct queue_consumer *q); /* borrowed */
+
+/* The next record, borrowed until released; NULL: none published, or (*ret_broken) framing that cannot be true. Pads are skipped.
+ * Only R1 of record.h is checked here (size, alignment, within published data). */
+const struct record_header *queue_consumer_next(struct queue_consumer *q, bool *ret_broken);
+uint64_t queue_consumer_position(const struct queue_consumer *q); /* behind the record last returned */
+uint64_t queue_consumer_backlog_bytes(const struct queue_consumer *q);
+
+/* Everything before `position` is done: its room goes back to the producer. */
+void queue_consumer_release(struct queue_consumer *q, uint64_t position);
+
+/* Sleep protocol: announce, then look once more (Q5). true: may wait on the doorbell. */
+bool queue_consumer_sleep_begin(struct queue_consumer *q);
+void queue_consumer_sleep_end(struct queue_consumer *q); /* also drains the doorbell */
+
+/* ---- counters that both sides see: in the ring page, written by the producer only ------------------------- */
+
+/* The producer's own books, by record type. Any reader may map them; relaxed loads, each exact by itself. */
+struct queue_books {
+    uint64_t published[16];
+    uint64_t refused_ring[16];  /* by the BPF ring buffer */
+    uint64_t refused_queue[16]; /* by this queue */
+};
+struct queue_books_shared; /* the atomic layout: queue_layout.h */
+void queue_producer_store_books(struct queue_producer *q, const struct queue_books *books);
+void queue_consumer_load_books(const struct queue_consumer *q, struct queue_books *ret);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause OR Apache-2.0 */
+#pragma once
+/*
+ * The one wire format: what the BPF programs write, the queue carries and the enricher reads.
+ *
+ * A record is a header, a body by type, and a tail. It is natural-aligned, little endian, a multiple of
+ * RECORD_ALIGN long and at most RECORD_SIZE_MAX. Nothing in it is a pointer; variable data stands in the tail
+ * and is named by a struct record_ref: offset from the start of the record and size in bytes, without a
+ * terminating NUL. An absent string is {0, 0}.
+ *
+ * Who writes: bpf/ (everything but LOST), collector/ (LOST, SNAPSHOT_CGROUP, SNAPSHOT_END), podkin-load.
+ * Who reads: enricher/, which takes every byte as hostile: record_check() first (record_check.h).
+ *
+ * R1  header.size >= sizeof(header) + body, a multiple of RECORD_ALIGN, <= RECORD_SIZE_MAX
+ * R2  a record_ref lies behind the fixed part and within header.size
+ * R3  (cpu, seq) names a record for the life of a boot: seq of a CPU only grows. A refused record has used its
+ *     number, so that a gap is a loss. Its start value is the boot clock at load, in ns: a collector that
+ *     starts again never repeats a number.
+ * R4  a process key is (tgid, start_ns): a pid alone is never a key
+ * R5  cgroup_id is read from the task that the record is about, in the default hierarchy
+ */
+#include <linux/types.h>
+
+#define RECORD_VERSION  1
+#define RECORD_ALIGN    8
+#define RECORD_SIZE_MAX 32768
+
+/* What a record may carry at most; longer is cut and marked by a flag. */
+#define RECORD_PATH_MAX 4096 /* filename, cwd, cgroup path: bytes without NUL */
+#define RECORD_ARGS_MAX 8192 /* argv: bytes with the NUL behind each argument but the last */
+#define RECORD_COMM_MAX 16
+
+/* cpu of the records that the collector makes itself; their seq is a count of its own. */
+#define RECORD_CPU_COLLECTOR 0xffff
+
+enum record_type {
+    RECORD_PAD = 0, /* queue only: skip header.size bytes; only size and type are valid */
+    RECORD_FORK,
+    RECORD_EXEC,
+    RECORD_EXIT,
+    RECORD_HOOK,
+    RECORD_CGROUP_MKDIR,
+    RECORD_CGROUP_RMDIR,
+    RECORD_CGROUP_ATTACH,
+    RECORD_SNAPSHOT_PROCESS,
+    RECORD_SNAPSHOT_CGROUP,
+    RECORD_SNAPSHOT_END,
+    RECORD_LOST,
+    RECORD_POLICY,
+    RECORD_TYPE_COUNT,
+};
+#define RECORD_TYPE_SLOTS 16 /* length of arrays by type on the wire; RECORD_TYPE_COUNT may grow up to it */
+
+struct record_ref {
+    __u16 offset;
+    __u16 size;
+};
+
+struct record_header {
+    __u32 size;
+    __u8 type;
+    __u8 version;
+    __u16 cpu;
+    __u64 seq;
+    __u64 time_ns; /* boot clock */
+    __u64 cgroup_id;
+    __u64 start_ns; /* of the thread-group leader, boot clock: with tgid the process key */
+    __u32 tgid;
+    __u32 tid; /* the thread that did it */
+};
+
+/* RECORD_FORK: a new thread group. The header speaks of the child. */
+struct record_fork {
+    struct record_header header;
+    __u64 parent_start_ns;  /* key of the process that called fork (whose image the child runs) */
+    __u64 parent_cgroup_id; /* its cgroup, at that time */
+    __u32 parent_tgid;
+    __u32 parent_tid;
+    __u32 real_parent_tgid; /* differs from parent_tgid with CLONE_PARENT */
+    __u32 ns_pid;           /* the child's pid inside its own pid namespace */
+    __u32 uid;              /* real uid, in the initial user namespace */
+    __u32 flags;            /* RECORD_PROCESS_IN_INIT_TREE */
+    __u8 comm[RECORD_COMM_MAX];
+};
+
+enum record_process_flag {
+    RECORD_PROCESS_ARGS_TRUNCATED = 1u << 0,
+    RECORD_PROCESS_ARGS_ERROR = 1u << 1,
+    RECORD_PROCESS_CWD_TRUNCATED = 1u << 2,
+    RECORD_PROCESS_CWD_ERROR = 1u << 3,
+    RECORD_PROCESS_FILENAME_TRUNCATED = 1u << 4,
+    RECORD_PROCESS_FILENAME_ERROR = 1u << 5,
+    RECORD_PROCESS_BINARY_HOST_MNT = 1u << 6, /* the binary's mount is of the host's mount namespace */
+    RECORD_PROCESS_BINARY_UNLINKED = 1u << 7, /* deleted or memfd: link count 0 */
+    RECORD_PROCESS_IN_INIT_TREE = 1u << 8,    /* pid namespace is not the initial one and the process descends
+                                                 from that namespace's pid 1 (not entered from outside) */
+    RECORD_PROCESS_KERNEL_THREAD = 1u << 9,   /* snapshot only */
+    RECORD_PROCESS_CWD_UNREACHABLE = 1u << 10, /* deleted folder, or outside the process's root */
+};
+
+/* Inode numbers of the process's namespaces (as in /proc/PID/ns). */
+struct record_namespaces {
+    __u32 uts, ipc, mnt, pid, pid_for_children, net, time, time_for_children, cgroup, user;
+};
+
+/* RECORD_EXEC and RECORD_SNAPSHOT_PROCESS: a process and the image that it runs. */
+struct record_process {
+    struct record_header header;
+    __u64 image_start_ns; /* boot clock of the exec; start_ns for one never seen to exec */
+    __u64 parent_start_ns;
+    __u64 cap_permitted, cap_effective, cap_inheritable;
+    __u64 binary_ino;
+    __u32 parent_tgid; /* real parent at the time */
+    __u32 ns_pid;      /* pid inside its own pid namespace */
+    __u32 uid, gid, euid, egid, suid, sgid, fsuid, fsgid;
+    __u32 auid; /* login uid, 0xffffffff when unset */
+    __u32 binary_dev;
+    __u32 binary_mnt_ns; /* inode number of the mount namespace of the binary's mount, 0 when it has none */
+    __u32 flags;         /* enum record_process_flag */
+    struct record_namespaces ns;
+    struct record_ref
+        filename;           /* exec: as passed to execve, resolved by the kernel; snapshot: path of the exe */
+    struct record_ref args; /* argv[0] NUL argv[1] NUL ... without the last NUL */
+    struct record_ref cwd;
+    __u8 comm[RECORD_COMM_MAX];
+    __u32 reserved;
+};
+
+/* RECORD_EXIT: the last thread of a process left. */
+struct record_exit {
+    struct record_header header;
+    __u32 wait_status; /* as in wait(2): signal in bits 0-6, core dump bit 7, exit status in bits 8-15 */
+    __u32 ns_pid;
+    __u8 comm[RECORD_COMM_MAX];
+};
+
+/* RECORD_CGROUP_MKDIR, _RMDIR, SNAPSHOT_CGROUP (header.cgroup_id is the cgroup spoken of) and _ATTACH (tgid and
+ * start_ns are the process moved, cgroup_id is where it is now). */
+struct record_cgroup {
+    struct record_header header;
+    __u32 level; /* 0 is the root */
+    __u32 hierarchy_id;
+    struct record_ref path; /* from the root of the hierarchy, "/" first */
+    __u32 reserved;
+};
+
+/* RECORD_SNAPSHOT_END: nothing of the snapshot is missing when the counts agree. */
+struct record_snapshot_end {
+    struct record_header header;
+    __u32 process_count;
+    __u32 cgroup_count;
+};
+
+enum record_lost_where {
+    RECORD_LOST_BPF_RING = 1, /* the ring buffer had no room */
+    RECORD_LOST_QUEUE = 2,    /* the shared-memory queue had no room */
+};
+
+/* RECORD_LOST: records of one CPU that were refused since the last LOST of that CPU and place; exact counts.
+ * header.cpu is that CPU, header.seq of the collector's own count. */
+struct record_lost {
+    struct record_header header;
+    __u64 first_seq, last_seq; /* of the refused; records between them may have got through */
+    __u64 count[RECORD_TYPE_SLOTS];
+    __u32 where; /* enum record_lost_where */
+    __u32 reserved;
+};
+
+_Static_assert(sizeof(struct record_header) == 48, "wire format");
+_Static_assert(sizeof(struct record_fork) == 48 + 56, "wire format");
+_Static_assert(sizeof(struct record_process) == 48 + 176, "wire format");
+_Static_assert(sizeof(struct record_exit) == 48 + 24, "wire format");
+_Static_assert(sizeof(struct record_cgroup) == 48 + 16, "wire format");
+_Static_assert(sizeof(struct record_snapshot_end) == 48 + 8, "wire format");
+_Static_assert(sizeof(struct record_lost) == 48 + 152, "wire format");

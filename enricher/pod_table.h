@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What is known of Pods, merged by field from the sources. Owns every struct pod. Indexed by Pod UID, by config hash (static Pods: the cgroup carries the hash
+ * and the mirror Pod has another UID) and by container id, current and previous ones.
+ *
+ * P1  the result does not depend on the order in which sources report: each field is taken from the best source that has it
+ *     (API server > kubelet > file > log directory), and within one source from the newest message
+ * P2  a container id once learned is never unlearned by an older message; restarted containers keep old and new id
+ * P3  a deleted Pod stays findable for the grace time, and as long as it is referenced
+ * P4  a Pod recreated under the same name has another UID and is another Pod
+ * P5  pods and bytes are bounded; beyond, the deleted go first, then a new Pod is refused and counted
+ * P6  `changed` is called after each merge that changed what an event would show, with the Pod
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "enricher/cgroup_path.h"
+
+enum pod_source {
+    POD_SOURCE_NONE,
+    POD_SOURCE_LOGDIR,
+    POD_SOURCE_FILE,
+    POD_SOURCE_KUBELET,
+    POD_SOURCE_APISERVER,
+    POD_SOURCE_COUNT
+};
+const char *pod_source_name(enum pod_source source); /* logdir file kubelet apiserver */
+
+enum pod_container_kind { POD_CONTAINER_APP, POD_CONTAINER_INIT, POD_CONTAINER_EPHEMERAL };
+
+/* One container of a Pod. Strings are owned by the Pod, NULL when not known. */
+struct pod_container {
+    char *name;
+    char *id;       /* hex, without the runtime's prefix; newest */
+    char *runtime;  /* "containerd", "cri-o", "docker" … */
+    char **old_ids; /* earlier incarnations, newest first, bounded */
+    size_t old_id_count;
+    char *image; /* as the status names it, else as the spec does */
+    char *image_id;
+    uint64_t started_unix_ns; /* 0: not known */
+    enum pod_container_kind kind;
+    bool privileged;
+};
+
+struct pod_pair {
+    char *key, *value;
+};
+
+/* A Pod as one source told it, and as merged. */
+struct pod {
+    char *uid; /* as in metadata.uid */
+    char *config_hash;
+    char *namespace_, *name;
+    char *node_name;
+    struct pod_pair *labels, *annotations;
+    size_t label_count, annotation_count;
+    char *workload,
+        *workload_kind; /* from ownerReferences by the name rule in docs/metadata.md; a bare Pod: itself, "Pod" */
+    struct pod_container *containers;
+    size_t container_count;
+    bool host_network;
+
+    enum pod_source best_source; /* the best that has contributed */
+    bool
+        complete; /* namespace, name, labels and containers' names come from a source that has the whole Pod (not only the log directory) */
+    uint64_t deleted_ns;         /* 0: alive */
+    uint64_t version;            /* grows with every change that an event would show */
+    unsigned refs;               /* by the container table */
+    struct pod_private *private; /* the table's own: messages by source, index links */
+};
+
+struct pod_table;
+typedef void pod_changed_fn(void *arg, struct pod *pod);
+
+struct pod_table_limits {
+    size_t max_pods;   /* default 4096 */
+    size_t max_bytes;  /* default 64 MiB */
+    uint64_t grace_ns; /* deleted Pods: default 5 min */
+};
+
+int pod_table_new(
+    struct pod_table **ret, const struct pod_table_limits *limits, pod_changed_fn *changed, void *arg);
+struct pod_table *pod_table_free(struct pod_table *table);
+
+/* One Pod as `source` tells it now. `pod` is the caller's and copied (only the fields above the blank line are read). 0 (also when nothing changed), -EINVAL: no UID,
+ * -ENOSPC: refused by P5. */
+int pod_table_merge(struct pod_table *table, enum pod_source source, const struct pod *pod, uint64_t now_ns);
+/* The source says that it is gone. */
+void pod_table_remove(struct pod_table *table, enum pod_source source, const char *uid, uint64_t now_ns);
+/* A full list of one source: merge each between begin and end; those of that source not merged since begin are gone. abort: the list broke off. */
+void pod_table_list_begin(struct pod_table *table, enum pod_source source);
+void pod_table_list_end(struct pod_table *table, enum pod_source source, uint64_t now_ns);
+void pod_table_list_abort(struct pod_table *table, enum pod_source source);
+/* Drops what is past its grace time and unreferenced. */
+void pod_table_expire(struct pod_table *table, uint64_t now_ns);
+
+/* `uid`: a Pod UID or a config hash. Borrowed; valid until it expires: take a ref to keep it. */
+struct pod *pod_table_find(struct pod_table *table, const char *uid);
+struct pod *pod_table_find_by_container(struct pod_table *table, const char *container_id);
+/* The container of this Pod that has or had this id; NULL: not in any status yet. */
+const struct pod_container *pod_find_container(const struct pod *pod, const char *container_id);
+void pod_ref(struct pod *pod);
+void pod_unref(struct pod *pod);
+size_t pod_table_count(const struct pod_table *table);
