@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/text.h"
+
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "common/utf8.h"
+
+#define ESCAPE_MAX 6 /* \u007f */
+
+static bool is_clean(uint8_t c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* How many bytes at the start go out as they are: printable ASCII but quote and backslash. */
+static size_t clean_run(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(0x20), quote = _mm_set1_epi8('"');
+    const __m128i backslash = _mm_set1_epi8('\\'), del = _mm_set1_epi8(0x7f);
+
+    for (; size - at >= 16; at += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(const void *)(data + at));
+        /* The comparison is signed: below space are the controls and all of 0x80 and above. */
+        __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(block, space), _mm_cmpeq_epi8(block, del)),
+            _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash)));
+        unsigned mask = (unsigned)_mm_movemask_epi8(special);
+
+        if (mask)
+            return at + (size_t)__builtin_ctz(mask);
+    }
+#endif
+    while (at < size && is_clean(data[at]))
+        at++;
+    return at;
+}
+
+static size_t put_unicode_escape(char *to, uint32_t code)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    to[0] = '\\';
+    to[1] = 'u';
+    to[2] = hex[code >> 12 & 15];
+    to[3] = hex[code >> 8 & 15];
+    to[4] = hex[code >> 4 & 15];
+    to[5] = hex[code & 15];
+    return 6;
+}
+
+static size_t put_short_escape(char *to, char letter)
+{
+    to[0] = '\\';
+    to[1] = letter;
+    return 2;
+}
+
+/* One character that is not clean, as it stands in JSON. Escaped beyond RFC 8259: DEL and C1, which terminals obey, and U+2028/9,
+ * which end a line for JavaScript. Returns the size written, at most ESCAPE_MAX. */
+static size_t put_char(char *to, struct utf8_char c, const uint8_t *from)
+{
+    if (!c.valid)
+        return put_unicode_escape(to, 0xfffd);
+    switch (c.code) {
+    case '"':
+    case '\\':
+        return put_short_escape(to, (char)c.code);
+    case '\b':
+        return put_short_escape(to, 'b');
+    case '\f':
+        return put_short_escape(to, 'f');
+    case '\n':
+        return put_short_escape(to, 'n');
+    case '\r':
+        return put_short_escape(to, 'r');
+    case '\t':
+        return put_short_escape(to, 't');
+    default:
+        break;
+    }
+    if (c.code < 0x20 || (c.code >= 0x7f && c.code < 0xa0) || c.code == 0x2028 || c.code == 0x2029)
+        return put_unicode_escape(to, c.code);
+    memcpy(to, from, c.size);
+    return c.size;
+}
+
+size_t text_append_json(struct text *text, const void *data, size_t size, size_t limit)
+{
+    const uint8_t *from = data;
+    size_t at = 0;
+
+    while (at < size && limit > 0) {
+        size_t run = clean_run(from + at, size - at < limit ? size - at : limit);
+        char *to = text_reserve(text, run + ESCAPE_MAX);
+        struct utf8_char c;
+        size_t written;
+
+        if (!to)
+            break;
+        if (run > 0) {
+            memcpy(to, from + at, run);
+            text_commit(text, run);
+            at += run;
+            limit -= run;
+            if (at == size || limit == 0)
+                break;
+            to += run;
+        }
+        c = utf8_decode(from + at, size - at);
+        written = put_char(to, c, from + at); /* there is room for it, whether it is kept or not */
+        if (written > limit)
+            break;
+        text_commit(text, written);
+        at += c.size;
+        limit -= written;
+    }
+    return at;
+}
+
+void text_append_json_string(struct text *text, const char *string)
+{
+    text_append_char(text, '"');
+    (void)text_append_json(text, string, strlen(string), SIZE_MAX);
+    text_append_char(text, '"');
+}
