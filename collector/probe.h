@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The BPF programs and their ring buffer: loading, attaching, draining, and what was refused. Owns both skeletons (process life and
+ * snapshot); nobody else sees libbpf. The ring buffer holds what the kernel wrote: trusted, but its strings are the workload's.
+ *
+ *   probe_new() ─► probe_attach() ─► snapshot_start() … ─► probe_drain() and probe_read_losses() on a timer ─► probe_free()
+ *
+ * P1  every record that a program made is either drained or counted as refused: probe_made_count() = drained + refused, once the ring is empty
+ * P2  the programs ask for no wake-up, except once each time when the used part of the ring rises over a quarter: probe_fd() is then readable
+ * P3  hook records leave the last eighth of the ring to process-life and cgroup records
+ *
+ * Errors: 0 or negative errno, and one line of text that says which feature is missing and what would be needed.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/record.h"
+
+#define PROBE_ERROR_MAX          512
+#define PROBE_RING_BYTES_DEFAULT (UINT64_C(8) << 20)
+
+enum probe_kind {
+    PROBE_KIND_AUTO,   /* tp_btf, else raw_tp */
+    PROBE_KIND_TP_BTF, /* this or fail */
+    PROBE_KIND_RAW_TP,
+};
+
+struct probe_options {
+    size_t ring_bytes;    /* rounded up to a power of two of at least a page; 0: PROBE_RING_BYTES_DEFAULT */
+    uint32_t host_mnt_ns; /* inode number of the host's mount namespace (probe_host_mnt_ns()); 0: no binary is taken as the host's */
+    uint64_t epoch_ns;    /* boot clock at the collector's start: sequence numbers begin here (R3) */
+    enum probe_kind kind;
+};
+
+struct probe;
+
+/* Loads the programs; nothing runs yet. *ret is untouched on failure. */
+int probe_new(struct probe **ret, const struct probe_options *options, char error[PROBE_ERROR_MAX]);
+
+/* All hooks or none. */
+int probe_attach(struct probe *probe, char error[PROBE_ERROR_MAX]);
+
+/* Detaches and frees; NULL is fine. Always returns NULL. */
+struct probe *probe_free(struct probe *probe);
+
+const char *probe_kind_name(const struct probe *probe); /* "tp_btf" or "raw_tp"; borrowed */
+
+/* To be polled for input (P2); borrowed. probe_drain() makes it quiet again. */
+int probe_fd(const struct probe *probe);
+
+/* A record as the kernel wrote it, 8-aligned, valid during the call only. Negative: stop the drain here, this record counts as drained. */
+typedef int (*probe_record_fn)(const struct record_header *record, size_t size, void *arg);
+
+/* Hands over what is in the ring, oldest first, at most `budget` records (0: no limit). Returns how many were handed over, or negative:
+ * what `fn` returned. */
+int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget);
+
+/* A filled RECORD_LOST of one CPU; header.seq is 0: the caller numbers it. Valid during the call only. */
+typedef void (*probe_lost_fn)(const struct record_lost *lost, void *arg);
+
+/* Reports what was refused since the last call, one record a CPU that has news, and none twice. Cheap when nothing was (no syscall).
+ * Returns the number of records reported. To be called after a drain, so that a LOST record follows what came before it. */
+int probe_read_losses(struct probe *probe, probe_lost_fn fn, void *arg);
+
+/* Refused since probe_new(), by type (those that probe_read_losses() has reported). */
+void probe_get_refused(const struct probe *probe, uint64_t ret_by_type[RECORD_TYPE_SLOTS]);
+
+/* Sequence numbers used since probe_new(), all CPUs (P1). */
+uint64_t probe_made_count(const struct probe *probe);
+
+size_t probe_ring_bytes(const struct probe *probe);
+size_t probe_used_bytes(const struct probe *probe); /* of the ring, not yet drained */
+
+/* A new task iterator that yields RECORD_SNAPSHOT_PROCESS records (header.seq 0); owned by the caller. For snapshot.c. */
+int probe_open_process_iterator(const struct probe *probe);
+
+/* Inode number of the mount namespace of `proc_root`/1/ns/mnt ("/proc"), 0 when it cannot be read. */
+uint32_t probe_host_mnt_ns(const char *proc_root);
