@@ -15,6 +15,10 @@
 #include <stdint.h>
 #include "common/clock.h"
 
+/* Flag in `events` of loop_poll_start(): the callback always goes on until EAGAIN, so it need not be called again for what it left. io_uring then keeps one multishot
+ * poll for the watch's life instead of arming a single-shot one after each callback. */
+#define LOOP_DRAINS (UINT32_C(1) << 31)
+
 struct loop;
 struct loop_poll;
 struct loop_timer;
@@ -38,13 +42,24 @@ struct loop_timer {
     loop_timer_fn *fn;
     void *arg;
     uint64_t deadline_ns; /* boot clock */
-    size_t slot;          /* the loop's own: place in its heap + 1, 0 when not armed */
+    /* the loop's own: place in its pairing heap */
+    struct loop_timer *child, *next, *previous;
+    uint64_t sequence;
+    enum { LOOP_TIMER_IDLE, LOOP_TIMER_ARMED, LOOP_TIMER_DUE } state;
 };
 
 struct loop_write {
     loop_write_fn *fn;
     void *arg;
     bool in_flight;
+    /* the loop's own, while in flight */
+    int fd;
+    const void *data;
+    size_t size;
+    int64_t offset, result;
+    struct loop *loop;
+    struct loop_poll room;
+    struct loop_write *next, *previous;
 };
 
 /* clock: NULL for the real one; with a clock of its own (tests) the loop never waits: it polls once and returns.
@@ -55,7 +70,8 @@ struct loop *loop_free(struct loop *loop);
 const char *loop_describe(const struct loop *loop);
 uint64_t loop_now(const struct loop *loop); /* boot ns, read once a turn */
 
-/* Level-like: while the condition holds the callback keeps coming. 0 or negative errno. */
+/* Level-like: while the condition holds the callback keeps coming (LOOP_DRAINS: at least once after each change). One watch per fd. 0 or negative errno: -EBADF; -EPERM for what is
+ * always ready (regular files). After a stop the kernel lets go of the fd within the next turn, closed or not. */
 int loop_poll_start(struct loop *loop, struct loop_poll *poll, int fd, uint32_t events);
 int loop_poll_change(struct loop *loop, struct loop_poll *poll, uint32_t events);
 void loop_poll_stop(struct loop *loop, struct loop_poll *poll); /* idempotent */
@@ -63,9 +79,12 @@ void loop_poll_stop(struct loop *loop, struct loop_poll *poll); /* idempotent */
 void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns); /* re-arms */
 void loop_timer_disarm(struct loop *loop, struct loop_timer *timer);                    /* idempotent */
 
-/* One write(2)-like operation; offset -1: the file's own position (O_APPEND, pipes). epoll: done at once, called back within this turn or the next. */
+/* One write(2)-like operation; offset -1: the file's own position (O_APPEND, pipes). Where the fd has no room (pipe, socket, terminal; blocking or not) the write waits, the loop does
+ * not. The callback comes in a later turn, never out of this call. SIGPIPE is the caller's to ignore. */
 int loop_write_start(
     struct loop *loop, struct loop_write *write, int fd, const void *data, size_t size, int64_t offset);
+/* Asks for an early end: the callback still comes, with -ECANCELED or with the result that it had before. Idempotent. */
+void loop_write_cancel(struct loop *loop, struct loop_write *write);
 
-/* Waits for the next completion or timer, at most until `until_ns` (0: do not wait; UINT64_MAX: no limit), runs the callbacks. 0 or negative errno. */
+/* Waits for the next completion or timer, at most until `until_ns` (0: do not wait; UINT64_MAX: no limit), runs the callbacks. A signal ends the wait. 0 or negative errno. */
 int loop_run_once(struct loop *loop, uint64_t until_ns);
