@@ -24,7 +24,7 @@ struct handoff_hello {
 enum handoff_fd {
     HANDOFF_FD_RING,     /* sealed, map read-only */
     HANDOFF_FD_CURSOR,   /* map read-write */
-    HANDOFF_FD_DOORBELL, /* eventfd */
+    HANDOFF_FD_DOORBELL, /* unix stream socket: readable when rung (queue.h) */
     HANDOFF_FD_HOLD, /* memfd that the collector never maps: what the consumer holds back lives there and outlives it */
     HANDOFF_FD_SNAPSHOT, /* sealed memfd of records: SNAPSHOT_PROCESS, SNAPSHOT_CGROUP, last SNAPSHOT_END */
     HANDOFF_FD_COUNT,

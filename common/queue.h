@@ -14,9 +14,15 @@
  *
  * Q1  head <= read position <= tail <= head + data_bytes
  * Q2  everything below tail is complete, checked by nobody, and unchanged until the consumer releases it
- * Q3  the producer reads `head` once a batch into a local; it must be in [last accepted head, tail] and a multiple
- *     of RECORD_ALIGN; otherwise the consumer is broken: -EPROTO, and it is detached
+ * Q3  the producer reads `head` once a batch into a local; it must be in [last accepted head, published tail] and the start of
+ *     a record; otherwise the consumer is broken: -EPROTO, and it is detached. So whatever it wrote, the next consumer starts at a record
  * Q4  hook records leave reserve_bytes free, so that process-life and cgroup records have room
+ * Q5  the consumer announces its sleep, then looks once more; the producer publishes, then looks for sleepers: one of them sees
+ *     the other. It is rung once a sleep. Rings may come late or for nothing
+ * Q6  nothing that the consumer can do to its page, its doorbell or its fds makes the producer fault, wait or spin
+ *
+ * The doorbell is one end of a socket pair, not an eventfd: the fd that is passed would be the same open file on both sides, whose
+ * O_NONBLOCK the consumer could clear (Q6). It is readable when it was rung.
  *
  * The pair table of memory orders: see the foot of this file.
  */
@@ -41,13 +47,15 @@ struct queue_fds {
 
 /* ---- producer (queue_producer.c): collector, podkin-load ---------------------------------------------- */
 
-/* data_bytes: a power of two, at least 64 KiB. Makes memfds, maps, seals. 0 or negative errno. */
+/* data_bytes: a power of two, at least 64 KiB (-EINVAL). Makes memfds, maps, seals. 0 or negative errno. */
 int queue_producer_new(struct queue_producer **ret, size_t data_bytes);
 struct queue_producer *queue_producer_free(struct queue_producer *q);
-void queue_producer_get_fds(const struct queue_producer *q, struct queue_fds *ret); /* borrowed */
+/* What the consumer is given; borrowed until queue_producer_renew_cursor(). */
+void queue_producer_get_fds(const struct queue_producer *q, struct queue_fds *ret);
 
-/* Room for one record of `size` bytes (multiple of RECORD_ALIGN, <= RECORD_SIZE_MAX), NULL when there is none.
- * Written by the caller, then committed; not visible before queue_producer_publish(). */
+/* Room for one record of `size` bytes (multiple of RECORD_ALIGN, sizeof(struct record_header) to RECORD_SIZE_MAX), NULL when there is
+ * none as of the last refresh. Written by the caller, its header.size being `size`, then committed; not visible before
+ * queue_producer_publish(). Not committing is giving up: the next reserve starts at the same place. */
 void *queue_producer_reserve(struct queue_producer *q, size_t size, enum queue_class class);
 void queue_producer_commit(struct queue_producer *q);
 
@@ -58,7 +66,8 @@ void queue_producer_publish(struct queue_producer *q);
 /* Reads the consumer's head (Q3). 0, or -EPROTO: the value is refused and the last accepted one stays in force. */
 int queue_producer_refresh(struct queue_producer *q);
 
-/* For the next consumer after a broken or dead one: a new cursor memfd that starts at the last accepted head. */
+/* For the next consumer after a broken or dead one: a new cursor memfd that starts at the last accepted head, and a new doorbell. What the
+ * old consumer kept of the old ones is dead. Refresh first to take what it released last. On failure the old ones stay. */
 int queue_producer_renew_cursor(struct queue_producer *q);
 
 size_t queue_producer_used_bytes(const struct queue_producer *q);
@@ -93,6 +102,22 @@ struct queue_books {
     uint64_t refused_ring[16];  /* by the BPF ring buffer */
     uint64_t refused_queue[16]; /* by this queue */
 };
-struct queue_books_shared; /* the atomic layout: queue_layout.h */
 void queue_producer_store_books(struct queue_producer *q, const struct queue_books *books);
 void queue_consumer_load_books(const struct queue_consumer *q, struct queue_books *ret);
+
+/*
+ * ---- memory orders: every atomic of the queue, each cites its row ------------------------------------------------
+ *
+ *      producer                                  consumer                              what breaks without it
+ * O1   publish: store tail, release              load_tail: load tail, acquire         consumer reads a record that is not written yet
+ * O2   refresh: load head, acquire               release: store head, release          producer overwrites a record that is being read
+ * O3   publish: store tail; FENCE seq_cst;       sleep_begin: store sleep_ticket;      both look before the other's store is there:
+ *      load sleep_ticket, relaxed                FENCE seq_cst; load tail              the consumer sleeps on published records
+ * O4   store_books: relaxed                      load_books: relaxed                   nothing: each number is exact by itself
+ * O5   refresh, publish: as above                consumer_new, sleep_end: relaxed      nothing: a late "awake" is one ring for nothing; head
+ *                                                                                      is read back by the only process that writes it
+ *
+ * O2 holds against an honest consumer. A hostile one may release what it still reads: then it is the one that reads torn records.
+ * O1 and O2 carry data; O3 carries only the decision to ring, and both of its sides need the fence: a release store followed by a load of another
+ * line may be reordered on every machine, x86 included.
+ */

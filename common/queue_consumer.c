@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/fd.h"
+#include "common/queue_layout.h"
+#include "common/record.h"
+
+struct queue_consumer {
+    const struct queue_ring_page *ring;
+    const uint8_t *data;
+    uint64_t data_bytes, mask;
+    struct queue_cursor_page *cursor;
+    uint64_t position; /* behind the record last returned */
+    uint64_t tail;     /* as last read */
+    uint64_t head;     /* as last released */
+    uint32_t sleep_ticket;
+    struct queue_fds fds;
+};
+
+static int check_memfd(int fd, unsigned seals, uint64_t *ret_bytes)
+{
+    struct stat status;
+    int r;
+
+    r = fd_check_seals(fd, seals);
+    if (r < 0)
+        return r == -EPERM ? r : -EINVAL;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    *ret_bytes = (uint64_t)status.st_size;
+    return 0;
+}
+
+/* The seals come first: a size that is sealed stays true, and a mapping within it cannot fault. */
+static int map_ring(struct queue_consumer *q)
+{
+    const struct queue_ring_page *page;
+    uint64_t bytes = 0, data_bytes;
+    void *map = NULL;
+    int r;
+
+    r = check_memfd(q->fds.ring, QUEUE_RING_SEALS, &bytes);
+    if (r < 0)
+        return r;
+    if (bytes < QUEUE_PAGE_BYTES + QUEUE_DATA_BYTES_MIN || bytes > QUEUE_PAGE_BYTES + QUEUE_DATA_BYTES_MAX)
+        return -EINVAL;
+    data_bytes = bytes - QUEUE_PAGE_BYTES;
+    if ((data_bytes & (data_bytes - 1)) != 0)
+        return -EINVAL;
+    r = fd_map_shared(q->fds.ring, bytes, PROT_READ, &map);
+    if (r < 0)
+        return r;
+    page = q->ring = map;
+    q->data = (const uint8_t *)map + QUEUE_PAGE_BYTES;
+    q->data_bytes = data_bytes;
+    q->mask = data_bytes - 1;
+    if (page->magic != QUEUE_MAGIC || page->version != QUEUE_VERSION ||
+        page->record_version != RECORD_VERSION || page->data_bytes != data_bytes)
+        return -EINVAL;
+    return 0;
+}
+
+static int map_cursor(struct queue_consumer *q)
+{
+    uint64_t bytes = 0;
+    void *map = NULL;
+    int r;
+
+    r = check_memfd(q->fds.cursor, QUEUE_CURSOR_SEALS, &bytes);
+    if (r < 0)
+        return r;
+    if (bytes != QUEUE_PAGE_BYTES)
+        return -EINVAL;
+    r = fd_map_shared(q->fds.cursor, bytes, PROT_READ | PROT_WRITE, &map);
+    if (r < 0)
+        return r;
+    q->cursor = map;
+    return 0;
+}
+
+static uint64_t load_tail(const struct queue_consumer *q)
+{
+    /* acquire [O1]: pairs with the release in queue_producer_publish(); the bytes below the value are whole */
+    return atomic_load_explicit(&q->ring->tail, memory_order_acquire);
+}
+
+/* Where an earlier consumer left off. relaxed [O5]: nobody else writes here any more. */
+static int load_start(struct queue_consumer *q)
+{
+    uint64_t head = atomic_load_explicit(&q->cursor->head, memory_order_relaxed);
+    uint64_t tail = load_tail(q);
+
+    if (head > tail || tail - head > q->data_bytes || head % RECORD_ALIGN != 0) /* Q1 */
+        return -EINVAL;
+    q->position = q->head = head;
+    q->tail = tail;
+    /* An earlier consumer of this page may have died asleep: go on from an awake number. */
+    q->sleep_ticket = atomic_load_explicit(&q->cursor->sleep_ticket, memory_order_relaxed);
+    q->sleep_ticket += q->sleep_ticket % 2;
+    atomic_store_explicit(&q->cursor->sleep_ticket, q->sleep_ticket, memory_order_relaxed);
+    return 0;
+}
+
+static int duplicate_fds(struct queue_fds *ret, const struct queue_fds *fds)
+{
+    ret->ring = fd_duplicate(fds->ring);
+    if (ret->ring < 0)
+        return ret->ring;
+    ret->cursor = fd_duplicate(fds->cursor);
+    if (ret->cursor < 0)
+        return ret->cursor;
+    ret->doorbell = fd_duplicate(fds->doorbell);
+    return ret->doorbell < 0 ? ret->doorbell : 0;
+}
+
+int queue_consumer_new(struct queue_consumer **ret, const struct queue_fds *fds)
+{
+    struct queue_consumer *q;
+    int r;
+
+    q = calloc(1, sizeof(*q));
+    if (!q)
+        return -ENOMEM;
+    q->fds = (struct queue_fds){-1, -1, -1};
+    r = duplicate_fds(&q->fds, fds);
+    if (r == 0)
+        r = map_ring(q);
+    if (r == 0)
+        r = map_cursor(q);
+    if (r == 0)
+        r = load_start(q);
+    if (r < 0) {
+        queue_consumer_free(q);
+        return r;
+    }
+    *ret = q;
+    return 0;
+}
+
+struct queue_consumer *queue_consumer_free(struct queue_consumer *q)
+{
+    if (!q)
+        return NULL;
+    if (q->ring)
+        (void)munmap((void *)q->ring, QUEUE_PAGE_BYTES + q->data_bytes);
+    if (q->cursor)
+        (void)munmap(q->cursor, QUEUE_PAGE_BYTES);
+    fd_close(&q->fds.ring);
+    fd_close(&q->fds.cursor);
+    fd_close(&q->fds.doorbell);
+    free(q);
+    return NULL;
+}
+
+int queue_consumer_doorbell_fd(const struct queue_consumer *q)
+{
+    return q->fds.doorbell;
+}
+
+/* R1 without the type: within what is published and within the lap. */
+static bool size_is_sane(const struct queue_consumer *q, uint64_t size, uint64_t least)
+{
+    return size >= least && size % RECORD_ALIGN == 0 && size <= q->tail - q->position &&
+           size <= q->data_bytes - (q->position & q->mask);
+}
+
+const struct record_header *queue_consumer_next(struct queue_consumer *q, bool *ret_broken)
+{
+    *ret_broken = false;
+    for (;;) {
+        const struct record_header *record;
+        uint32_t size;
+
+        if (q->position == q->tail) {
+            uint64_t tail = load_tail(q);
+
+            if (tail == q->tail)
+                return NULL;
+            if (tail < q->tail || tail - q->head > q->data_bytes || tail % RECORD_ALIGN != 0) { /* Q1 */
+                *ret_broken = true;
+                return NULL;
+            }
+            q->tail = tail;
+        }
+        record = (const void *)(q->data + (q->position & q->mask));
+        size = record->size;
+        if (record->type == RECORD_PAD) {
+            if (!size_is_sane(q, size, RECORD_ALIGN)) {
+                *ret_broken = true;
+                return NULL;
+            }
+            q->position += size; /* at most to the end of the lap: this loop is short */
+            continue;
+        }
+        if (size > RECORD_SIZE_MAX || !size_is_sane(q, size, sizeof(*record))) {
+            *ret_broken = true;
+            return NULL;
+        }
+        q->position += size;
+        return record;
+    }
+}
+
+uint64_t queue_consumer_position(const struct queue_consumer *q)
+{
+    return q->position;
+}
+
+uint64_t queue_consumer_backlog_bytes(const struct queue_consumer *q)
+{
+    return load_tail(q) - q->position;
+}
+
+void queue_consumer_release(struct queue_consumer *q, uint64_t position)
+{
+    assert(position >= q->head && position <= q->position);
+    if (position == q->head)
+        return;
+    q->head = position;
+    /* release [O2]: pairs with the acquire in queue_producer_refresh(); our reads of the records are over */
+    atomic_store_explicit(&q->cursor->head, position, memory_order_release);
+}
+
+bool queue_consumer_sleep_begin(struct queue_consumer *q)
+{
+    if (q->sleep_ticket % 2 == 0)
+        q->sleep_ticket++;
+    atomic_store_explicit(&q->cursor->sleep_ticket, q->sleep_ticket, memory_order_relaxed);
+    /* fence [O3]: our store of sleep_ticket comes before the load of tail; pairs with the fence in ring_sleeper(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (load_tail(q) == q->position)
+        return true;
+    queue_consumer_sleep_end(q);
+    return false;
+}
+
+void queue_consumer_sleep_end(struct queue_consumer *q)
+{
+    char rings[64]; /* more than can be on their way, and one more read tells when not */
+
+    if (q->sleep_ticket % 2 == 1)
+        q->sleep_ticket++;
+    /* relaxed [O5]: late news cost the producer one ring for nothing */
+    atomic_store_explicit(&q->cursor->sleep_ticket, q->sleep_ticket, memory_order_relaxed);
+    while (recv(q->fds.doorbell, rings, sizeof(rings), MSG_DONTWAIT) == (ssize_t)sizeof(rings))
+        ;
+}
+
+void queue_consumer_load_books(const struct queue_consumer *q, struct queue_books *ret)
+{
+    const struct queue_books_shared *shared = &q->ring->books;
+
+    /* relaxed [O4]: each number is exact by itself, they order nothing */
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+        ret->published[i] = atomic_load_explicit(&shared->published[i], memory_order_relaxed);
+        ret->refused_ring[i] = atomic_load_explicit(&shared->refused_ring[i], memory_order_relaxed);
+        ret->refused_queue[i] = atomic_load_explicit(&shared->refused_queue[i], memory_order_relaxed);
+    }
+}
