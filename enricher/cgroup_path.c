@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/cgroup_path.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * One walk over the components, outermost first:
+ *
+ *   Pod        pod<UID>                                            cgroupfs driver, below "kubepods" (or at the start of a relative path)
+ *              [ROOT-]kubepods[-QOS]-pod<UID>.slice                systemd driver
+ *   container  <ID>  PREFIX-<ID>  PREFIX-<ID>.scope                below a Pod with any prefix, elsewhere with a known one
+ *   both       SLICE:PREFIX:<ID>                                   a systemd-style path that runc took literally
+ *
+ * The first Pod and, below it, the first container end the walk: what is deeper was made by the workload. A container above any Pod
+ * may be a node in a container (kind, minikube), so the walk goes on, but not below a CRI container: that is in a Pod already, and
+ * whoever names a Pod there is an impostor.
+ */
+struct name {
+    const char *data;
+    size_t size;
+};
+
+struct walk {
+    struct cgroup_identity *found;
+    bool below_kubepods;
+    bool at_start;    /* nothing but ".." and QoS names so far */
+    bool only_dotdot; /* nothing but "..", and at least one */
+    bool in_pod;      /* also below a Pod component whose UID cannot be one */
+    bool slice_pod;   /* the Pod was a systemd slice */
+    bool done;
+};
+
+enum prefix_kind { PREFIX_UNKNOWN, PREFIX_ENGINE, PREFIX_CRI, PREFIX_MONITOR };
+
+static const struct {
+    const char *text;
+    enum prefix_kind kind;
+} known_prefixes[] = {
+    {"cri-containerd", PREFIX_CRI},
+    {"crio", PREFIX_CRI},
+    {"docker", PREFIX_ENGINE},
+    {"libpod", PREFIX_ENGINE},
+    {"libpod-payload", PREFIX_ENGINE}, /* podman --cgroups=split */
+    {"nerdctl", PREFIX_ENGINE},
+};
+
+static bool name_is(struct name name, const char *text)
+{
+    return name.size == strlen(text) && memcmp(name.data, text, name.size) == 0;
+}
+
+static bool name_starts(struct name name, const char *text)
+{
+    return name.size >= strlen(text) && memcmp(name.data, text, strlen(text)) == 0;
+}
+
+static bool name_ends(struct name name, const char *text)
+{
+    size_t size = strlen(text);
+
+    return name.size >= size && memcmp(name.data + name.size - size, text, size) == 0;
+}
+
+static bool cut_start(struct name *name, const char *text)
+{
+    if (!name_starts(*name, text))
+        return false;
+    name->data += strlen(text);
+    name->size -= strlen(text);
+    return true;
+}
+
+static bool cut_end(struct name *name, const char *text)
+{
+    if (!name_ends(*name, text))
+        return false;
+    name->size -= strlen(text);
+    return true;
+}
+
+static bool is_lower_hex(const char *data, size_t size)
+{
+    unsigned bad = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        unsigned digit = (unsigned char)data[i] - (unsigned)'0',
+                 letter = (unsigned char)data[i] - (unsigned)'a';
+        bad |= (digit > 9) & (letter > 5);
+    }
+    return !bad;
+}
+
+static bool is_separator(char c)
+{
+    return c == '-' || c == '_';
+}
+
+static bool is_hex_digit(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* 8-4-4-4-12, with the dashes that a slice name has as underscores. */
+static bool is_uuid(struct name uid)
+{
+    if (uid.size != 36)
+        return false;
+    for (size_t i = 0; i < uid.size; i++) {
+        bool separator = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (separator ? !is_separator(uid.data[i]) : !is_hex_digit(uid.data[i]))
+            return false;
+    }
+    return true;
+}
+
+/* The hash of a static Pod's manifest. */
+static bool is_config_hash(struct name uid)
+{
+    return uid.size == 32 && is_lower_hex(uid.data, uid.size);
+}
+
+/* A UID that the API server would take: it may be any word in a static Pod's manifest. */
+static bool is_word(struct name uid)
+{
+    for (size_t i = 0; i < uid.size; i++) {
+        char c = uid.data[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_separator(c) ||
+                c == '.'))
+            return false;
+    }
+    return uid.size > 0 && uid.size <= POD_UID_MAX;
+}
+
+static void enter_pod(struct walk *walk, struct name uid)
+{
+    struct cgroup_identity *found = walk->found;
+
+    walk->in_pod = true;
+    found->role = CGROUP_ROLE_NONE;
+    memset(found->container_id, 0, sizeof(found->container_id)); /* of a node in a container */
+    if (!is_word(uid))
+        return;
+    found->role = CGROUP_ROLE_POD;
+    memcpy(found->pod_uid, uid.data, uid.size);
+    if (is_uuid(uid))
+        found->pod_uid[8] = found->pod_uid[13] = found->pod_uid[18] = found->pod_uid[23] = '-';
+}
+
+/* "[ROOT-]kubepods[-QOS]-pod<UID>" without ".slice". */
+static bool take_pod_slice(struct walk *walk, struct name name)
+{
+    const char *at = name.data, *end = name.data + name.size;
+
+    while ((at = memmem(at, (size_t)(end - at), "kubepods-", strlen("kubepods-")))) {
+        struct name rest = {at + strlen("kubepods-"), (size_t)(end - at) - strlen("kubepods-")};
+
+        if (at == name.data || at[-1] == '-') {
+            if (!cut_start(&rest, "burstable-"))
+                (void)cut_start(&rest, "besteffort-");
+            if (cut_start(&rest, "pod") && rest.size > 0) {
+                walk->slice_pod = true;
+                enter_pod(walk, rest);
+                return true;
+            }
+        }
+        at += strlen("kubepods-");
+    }
+    return false;
+}
+
+/* "pod<UID>" */
+static bool take_pod_folder(struct walk *walk, struct name name)
+{
+    if (!cut_start(&name, "pod") || name.size == 0)
+        return false;
+    if (!walk->below_kubepods && !(walk->at_start && (is_uuid(name) || is_config_hash(name))))
+        return false;
+    enter_pod(walk, name);
+    return true;
+}
+
+static enum prefix_kind prefix_kind(struct name prefix)
+{
+    if (name_is(prefix, "conmon") || name_ends(prefix, "-conmon"))
+        return PREFIX_MONITOR;
+    for (size_t i = 0; i < sizeof(known_prefixes) / sizeof(known_prefixes[0]); i++) {
+        if (name_is(prefix, known_prefixes[i].text))
+            return known_prefixes[i].kind;
+    }
+    return PREFIX_UNKNOWN;
+}
+
+static void enter_container(struct walk *walk, struct name prefix, const char *id, bool scope)
+{
+    struct cgroup_identity *found = walk->found;
+    enum prefix_kind kind = prefix_kind(prefix);
+
+    if (kind == PREFIX_UNKNOWN && !walk->in_pod && !(prefix.size == 0 && walk->only_dotdot))
+        return;
+    walk->done = walk->in_pod || kind == PREFIX_CRI || kind == PREFIX_MONITOR;
+    if (found->container_id[0])
+        return; /* engine in engine: the outer one stands */
+    memcpy(found->container_id, id, CONTAINER_ID_MAX);
+    if (kind == PREFIX_MONITOR)
+        found->role = CGROUP_ROLE_MONITOR;
+    else if (walk->slice_pod && !scope && name_is(prefix, "crio"))
+        found->role =
+            CGROUP_ROLE_SANDBOX; /* CRI-O with systemd: containers have scopes, the sandbox's own cgroup has not */
+    else
+        found->role = CGROUP_ROLE_CONTAINER;
+}
+
+/* "<ID>", "PREFIX-<ID>", "PREFIX-<ID>.scope" */
+static void take_container(struct walk *walk, struct name name)
+{
+    bool scope = cut_end(&name, ".scope");
+    struct name prefix = {name.data, name.size - CONTAINER_ID_MAX};
+
+    if (name.size < CONTAINER_ID_MAX || !is_lower_hex(name.data + prefix.size, CONTAINER_ID_MAX))
+        return;
+    if (prefix.size > 0 && (!cut_end(&prefix, "-") || prefix.size == 0))
+        return;
+    enter_container(walk, prefix, name.data + name.size - CONTAINER_ID_MAX, scope);
+}
+
+/* "SLICE:PREFIX:<ID>" */
+static void take_triple(struct walk *walk, struct name name, const char *colon)
+{
+    struct name slice = {name.data, (size_t)(colon - name.data)};
+    struct name rest = {colon + 1, name.size - slice.size - 1};
+    const char *second = memchr(rest.data, ':', rest.size);
+    struct name prefix, id;
+
+    if (!second)
+        return;
+    prefix = (struct name){rest.data, (size_t)(second - rest.data)};
+    id = (struct name){second + 1, rest.size - prefix.size - 1};
+    if (!walk->in_pod && cut_end(&slice, ".slice"))
+        (void)take_pod_slice(walk, slice);
+    if (id.size == CONTAINER_ID_MAX && is_lower_hex(id.data, id.size))
+        enter_container(walk, prefix, id.data, true);
+}
+
+static void take_component(struct walk *walk, struct name name)
+{
+    const char *colon = memchr(name.data, ':', name.size);
+    struct name slice = name;
+
+    if (colon) {
+        take_triple(walk, name, colon);
+        return;
+    }
+    if (!walk->in_pod) {
+        if (cut_end(&slice, ".slice")) {
+            if (name_is(slice, "kubepods") || name_ends(slice, "-kubepods"))
+                walk->below_kubepods = true;
+            else
+                (void)take_pod_slice(walk, slice);
+            return;
+        }
+        if (take_pod_folder(walk, name))
+            return;
+        if (name_is(name, "kubepods"))
+            walk->below_kubepods = true;
+    }
+    take_container(walk, name);
+}
+
+void cgroup_path_parse(const char *path, size_t size, struct cgroup_identity *ret)
+{
+    struct walk walk = {.found = ret, .at_start = true};
+    const char *at = path, *end = path + size;
+
+    *ret = (struct cgroup_identity){0};
+    while (at < end && !walk.done) {
+        const char *slash = memchr(at, '/', (size_t)(end - at));
+        struct name name = {at, (size_t)((slash ? slash : end) - at)};
+
+        at = slash ? slash + 1 : end;
+        if (name.size == 0)
+            continue;
+        if (walk.at_start && name_is(name, "..")) {
+            walk.only_dotdot = true;
+            continue;
+        }
+        take_component(&walk, name);
+        walk.at_start = walk.at_start && (name_is(name, "burstable") || name_is(name, "besteffort"));
+        walk.only_dotdot = false;
+    }
+}
+
+const char *cgroup_role_name(enum cgroup_role role)
+{
+    switch (role) {
+    case CGROUP_ROLE_NONE:
+        return "none";
+    case CGROUP_ROLE_POD:
+        return "pod";
+    case CGROUP_ROLE_CONTAINER:
+        return "container";
+    case CGROUP_ROLE_SANDBOX:
+        return "sandbox";
+    case CGROUP_ROLE_MONITOR:
+        return "monitor";
+    }
+    return "none";
+}
