@@ -57,6 +57,8 @@ struct loop *loop_free(struct loop *loop)
     if (!loop)
         return NULL;
     loop->backend->free(loop);
+    for (struct loop_write *write = loop->done; write; write = write->next)
+        write->in_flight = false;
     free(loop->slots);
     free(loop);
     return NULL;

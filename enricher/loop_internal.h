@@ -82,3 +82,7 @@ void loop_timers_run(struct loop *loop);
 /* ---- back-ends: fill backend, backend_state and description -------------------------------------------- */
 int loop_epoll_init(struct loop *loop);
 int loop_uring_init(struct loop *loop);
+
+/* For the tests of the restrictions; NULL on another back-end. */
+struct io_uring;
+struct io_uring *loop_uring_ring(struct loop *loop);
