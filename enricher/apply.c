@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A record → the tables, and the event that it is. */
+#include <errno.h>
+
+#include "common/record.h"
+#include "enricher/pipeline.h"
+
+struct container *apply_find_container(struct pipeline *pipeline, struct process *process, uint64_t cgroup_id)
+{
+    struct cgroup *cgroup = container_table_find(&pipeline->containers, cgroup_id);
+    struct process *parent = process->parent;
+    struct container *container;
+
+    process->inherited = false;
+    if (!cgroup || cgroup->container->path_unknown) {
+        struct container *parents = parent && parent->cgroup_id == cgroup_id ? parent->container : NULL;
+
+        if (parents && !parents->path_unknown) {
+            process->inherited = true;
+            process_set_container(process, parents);
+            process->cgroup_id = cgroup_id;
+            return parents;
+        }
+    }
+    if (!cgroup)
+        cgroup = container_table_add_unknown(&pipeline->containers, cgroup_id);
+    container = cgroup ? cgroup->container : pipeline->overflow;
+    process->cgroup_id = cgroup_id;
+    if (process->container != container)
+        process_set_container(process, container);
+    return container;
+}
+
+struct container *apply_current_container(struct pipeline *pipeline, struct process *process)
+{
+    if (process->container && process->container->path_unknown)
+        return apply_find_container(pipeline, process, process->cgroup_id);
+    return process->container;
+}
+
+static void render_head(struct pipeline *pipeline, struct process *process, bool clone)
+{
+    if (render_process_head(&pipeline->emit->render, process, clone) < 0)
+        pipeline->counters.memory_failures++;
+}
+
+/* A process that is only mentioned: as a parent, or by a record whose beginning was lost. */
+static struct process *new_unknown(
+    struct pipeline *pipeline, uint32_t tgid, uint64_t start_ns, uint64_t cgroup_id)
+{
+    struct process *process = process_new(tgid, start_ns, start_ns, PROCESS_UNKNOWN);
+
+    if (!process) {
+        pipeline->counters.memory_failures++;
+        return NULL;
+    }
+    if (cgroup_id)
+        apply_find_container(pipeline, process, cgroup_id);
+    render_head(pipeline, process, false);
+    return process;
+}
+
+static void set_parent_by_key(
+    struct pipeline *pipeline, struct process *process, uint32_t tgid, uint64_t start_ns, uint64_t cgroup_id)
+{
+    struct process *parent = tgid ? process_table_find(&pipeline->processes, tgid, start_ns) : NULL;
+
+    if (parent) {
+        process_set_parent(process, parent);
+    } else if (tgid) {
+        parent = new_unknown(pipeline, tgid, start_ns, cgroup_id);
+        if (parent)
+            process_set_parent(process, parent);
+        process_unref(parent);
+    }
+}
+
+static void insert(struct pipeline *pipeline, struct process *process, uint64_t now_ns)
+{
+    struct process *old = process_table_find(&pipeline->processes, process->tgid, process->start_ns);
+
+    if (old && old->behind)
+        process_set_behind(process, old->behind); /* E1 holds over an exec */
+    process_table_insert(&pipeline->processes, process, now_ns);
+}
+
+static struct process *apply_fork(
+    struct pipeline *pipeline, const struct record_fork *record, uint64_t now_ns)
+{
+    const struct record_header *header = &record->header;
+    struct process *process = process_new(header->tgid, header->start_ns, header->start_ns, PROCESS_FORKED);
+
+    if (!process)
+        return NULL;
+    process->uid = record->uid;
+    process->ns_pid = record->ns_pid;
+    process->in_init_tree = record->flags & RECORD_PROCESS_IN_INIT_TREE;
+    set_parent_by_key(
+        pipeline, process, record->parent_tgid, record->parent_start_ns, record->parent_cgroup_id);
+    if (process->parent)
+        process->image = image_ref(process->parent->image);
+    render_head(pipeline, process, true);
+    insert(pipeline, process, now_ns);
+    return process;
+}
+
+/* What an exec or the snapshot tells of a process, without its parent. */
+static struct process *new_from_image(struct pipeline *pipeline, const struct record_process *record,
+    uint64_t image_start_ns, enum process_origin origin)
+{
+    struct process *process =
+        process_new(record->header.tgid, record->header.start_ns, image_start_ns, origin);
+
+    if (!process)
+        return NULL;
+    process->image = image_new(record, &pipeline->emit->render.options->image);
+    if (!process->image)
+        pipeline->counters.memory_failures++;
+    process->uid = record->uid;
+    process->ns_pid = record->ns_pid;
+    process->in_init_tree = record->flags & RECORD_PROCESS_IN_INIT_TREE;
+    return process;
+}
+
+static struct process *apply_exec(
+    struct pipeline *pipeline, const struct record_process *record, uint64_t now_ns)
+{
+    const struct record_header *header = &record->header;
+    struct process *old = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
+    struct process *process = new_from_image(pipeline, record, header->time_ns, PROCESS_EXECED);
+    bool again = old && old->image_start_ns == header->time_ns &&
+                 old->origin != PROCESS_FORKED; /* told before: snapshot, recovery */
+    bool clone = old && old->origin == PROCESS_FORKED;
+
+    if (!process)
+        return NULL;
+    if (old && !again && (old->origin == PROCESS_EXECED || old->origin == PROCESS_SNAPSHOT))
+        process_set_parent(process, old); /* exec over exec: the previous image of the same pid */
+    else if (old && old->parent)
+        process_set_parent(process, old->parent);
+    else
+        set_parent_by_key(pipeline, process, record->parent_tgid, record->parent_start_ns, 0);
+    render_head(pipeline, process, clone);
+    insert(pipeline, process, now_ns);
+    return process;
+}
+
+/* The current execution of the key; made when its beginning was lost. One reference for the caller. */
+static struct process *find_or_make(
+    struct pipeline *pipeline, const struct record_header *header, uint64_t now_ns)
+{
+    struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
+
+    if (process)
+        return process_ref(process);
+    process = new_unknown(pipeline, header->tgid, header->start_ns, header->cgroup_id);
+    if (process)
+        process_table_insert(&pipeline->processes, process, now_ns);
+    return process;
+}
+
+static void apply_attach(struct pipeline *pipeline, const struct record_header *header)
+{
+    struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
+    struct container *before = process ? container_ref(process->container) : NULL;
+
+    if (process) {
+        struct container *now = apply_find_container(pipeline, process, header->cgroup_id);
+
+        if (before && before != now && before->held.count > 0 && !process->behind)
+            process_set_behind(process, before); /* E1: what it did there may wait there still */
+    }
+    container_unref(before);
+}
+
+static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
+{
+    const char *path = (const char *)record + record->path.offset;
+    struct container *stand_in;
+    struct cgroup *cgroup = container_table_add(
+        &pipeline->containers, record->header.cgroup_id, path, record->path.size, &stand_in);
+
+    if (cgroup) {
+        resolve_container(pipeline, cgroup->container, now_ns);
+        if (record->header.type == RECORD_CGROUP_RMDIR)
+            container_table_mark_removed(&pipeline->containers, cgroup, now_ns);
+    }
+    if (stand_in) {
+        resolve_dissolve(pipeline, stand_in, now_ns);
+        container_unref(stand_in);
+    }
+}
+
+/* Places the event; keeps it, with references, when the output is full (E4). */
+static int place_or_park(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
+{
+    int r = place_event(pipeline, event, now_ns);
+
+    if (r == -EAGAIN) {
+        pipeline->parked = *event;
+        pipeline->has_parked = true;
+        process_ref(event->process);
+        container_ref(event->container);
+    }
+    return r;
+}
+
+static int unpark(struct pipeline *pipeline, uint64_t now_ns)
+{
+    int r = place_event(pipeline, &pipeline->parked, now_ns);
+
+    if (r == -EAGAIN)
+        return r;
+    pipeline->has_parked = false;
+    process_unref(pipeline->parked.process);
+    container_unref(pipeline->parked.container);
+    return r;
+}
+
+static int apply_event(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
+{
+    struct event event = {.record = record, .held_since_ns = pipeline->recovering_since_ns};
+    int r;
+
+    if (record->type == RECORD_FORK)
+        event.process = apply_fork(pipeline, (const struct record_fork *)record, now_ns);
+    else if (record->type == RECORD_EXEC)
+        event.process = apply_exec(pipeline, (const struct record_process *)record, now_ns);
+    else
+        event.process = find_or_make(pipeline, record, now_ns);
+    if (!event.process) {
+        pipeline->counters.memory_failures++;
+        pipeline->counters.dropped[record->type]++;
+        return 0;
+    }
+    event.container = apply_find_container(pipeline, event.process, record->cgroup_id);
+    if (record->type == RECORD_EXIT) {
+        if (event.process->exited_ns) {
+            pipeline->counters.exits_duplicate++;
+            pipeline->counters.dropped[RECORD_EXIT]++;
+            process_unref(event.process);
+            return 0;
+        }
+        process_table_mark_exited(&pipeline->processes, event.process, now_ns);
+    }
+    r = place_or_park(pipeline, &event, now_ns);
+    process_unref(event.process);
+    return r;
+}
+
+static int apply_lost(struct pipeline *pipeline, const struct record_lost *record)
+{
+    int r = pipeline->options->own_events ? emit_lost(pipeline->emit, record) : 0;
+
+    if (r < 0)
+        return r;
+    pipeline->counters.emitted[RECORD_LOST]++;
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++)
+        pipeline->counters.lost_records += record->count[i];
+    return 0;
+}
+
+static int apply(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
+{
+    switch (record->type) {
+    case RECORD_FORK:
+    case RECORD_EXEC:
+    case RECORD_EXIT:
+        return apply_event(pipeline, record, now_ns);
+    case RECORD_CGROUP_MKDIR:
+    case RECORD_CGROUP_RMDIR:
+        apply_cgroup(pipeline, (const struct record_cgroup *)record, now_ns);
+        return 0;
+    case RECORD_CGROUP_ATTACH:
+        apply_attach(pipeline, record);
+        return 0;
+    case RECORD_LOST:
+        return apply_lost(pipeline, (const struct record_lost *)record);
+    default:
+        pipeline->counters.records_unknown_type++;
+        return 0;
+    }
+}
+
+int pipeline_record(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
+{
+    int r = pipeline->has_parked ? unpark(pipeline, now_ns) : apply(pipeline, record, now_ns);
+
+    if (r == -EAGAIN)
+        return r;
+    if (record->type < RECORD_TYPE_SLOTS)
+        pipeline->counters.received[record->type]++;
+    return 0;
+}
+
+static void snapshot_process(struct pipeline *pipeline, const struct record_process *record)
+{
+    struct process *process = new_from_image(pipeline, record, record->image_start_ns, PROCESS_SNAPSHOT);
+
+    if (!process) {
+        pipeline->counters.memory_failures++;
+        return;
+    }
+    process_table_insert(&pipeline->processes, process, record->header.time_ns);
+    apply_find_container(pipeline, process, record->header.cgroup_id);
+    process_unref(process);
+}
+
+static void snapshot_parent(struct pipeline *pipeline, const struct record_process *record)
+{
+    struct process *process =
+        process_table_find(&pipeline->processes, record->header.tgid, record->header.start_ns);
+
+    if (!process)
+        return;
+    set_parent_by_key(pipeline, process, record->parent_tgid, record->parent_start_ns, 0);
+    render_head(pipeline, process, false);
+}
+
+void pipeline_snapshot(
+    struct pipeline *pipeline, const struct record_header *record, enum pipeline_snapshot_pass pass)
+{
+    if (record->type == RECORD_SNAPSHOT_CGROUP && pass == PIPELINE_SNAPSHOT_TABLES)
+        apply_cgroup(pipeline, (const struct record_cgroup *)record, record->time_ns);
+    else if (record->type == RECORD_SNAPSHOT_PROCESS && pass == PIPELINE_SNAPSHOT_TABLES)
+        snapshot_process(pipeline, (const struct record_process *)record);
+    else if (record->type == RECORD_SNAPSHOT_PROCESS)
+        snapshot_parent(pipeline, (const struct record_process *)record);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The enricher's counters, declared once: struct, `podkin status`, metrics and docs come from this list.
+ *
+ *   X(name, unit, help)
+ */
+#include <stdint.h>
+
+#include "common/record.h"
+
+#define ENRICHER_COUNTERS(X)                                                                                 \
+    X(records_malformed, "records", "records refused by the check of their form")                            \
+    X(records_unknown_type, "records", "records of a type that this version does not know")                  \
+    X(exits_duplicate, "records", "exits of a process that had exited already")                              \
+    X(events_held, "events", "events that had to wait for metadata")                                         \
+    X(events_recovered, "events", "held events taken over from an enricher that ended")                      \
+    X(released_on_arrival, "events", "held events that left when the metadata came")                         \
+    X(released_expired, "events", "held events that left at their deadline, marked")                         \
+    X(released_evicted, "events", "held events that left because the hold store was full, marked")           \
+    X(emitted_without_pod, "events", "events of a Pod's process that left without their Pod")                \
+    X(emitted_pod_only, "events", "events that left with their Pod but without the container's name")        \
+    X(asks, "requests", "times that the sources were asked because something was unresolved")                \
+    X(memory_failures, "failures", "allocations that failed; the event left with less than is known")        \
+    X(lost_records, "records", "records that the collector reported lost")
+
+struct counters {
+#define X(name, unit, help) uint64_t name;
+    ENRICHER_COUNTERS(X)
+#undef X
+    uint64_t received[RECORD_TYPE_SLOTS]; /* well-formed, by record type */
+    uint64_t emitted[RECORD_TYPE_SLOTS];  /* lines, by record type */
+    uint64_t dropped[RECORD_TYPE_SLOTS];  /* events taken and not emitted (exits_duplicate), by record type */
+};

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/emit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/record.h"
+#include "common/text.h"
+#include "enricher/container_table.h"
+#include "enricher/output.h"
+#include "enricher/process_table.h"
+
+/* Everything in a line that is not a fragment: keys, numbers, time, id. Generous. */
+#define LINE_OVERHEAD 1024
+/* The same for one process in a line. */
+#define PROCESS_OVERHEAD 320
+
+int emit_init(
+    struct emit *emit, const struct render_options *options, struct output *output, const char *boot_id)
+{
+    struct text node = {0};
+    size_t used = 0, size;
+
+    *emit = (struct emit){.render.options = options, .output = output, .time_second = UINT64_MAX};
+    for (; *boot_id && used < sizeof(emit->boot_id) - 1; boot_id++) {
+        if (*boot_id != '-')
+            emit->boot_id[used++] = *boot_id;
+    }
+    text_append_string(&node, "\"node_name\":");
+    text_append_json_string(&node, options->node_name);
+    emit->node_json = text_take(&node, &size);
+    emit->node_json_size = (uint32_t)size;
+    emit_update_clock(emit);
+    return emit->node_json ? 0 : -ENOMEM;
+}
+
+void emit_deinit(struct emit *emit)
+{
+    free((char *)emit->node_json);
+    emit->node_json = NULL;
+}
+
+void emit_update_clock(struct emit *emit)
+{
+    emit->render.wall_offset_ns = clock_wall_offset_ns();
+}
+
+static inline char *put(char *to, const void *data, size_t size)
+{
+    memcpy(to, data, size);
+    return to + size;
+}
+
+#define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
+
+static inline char *put_string(char *to, const char *string)
+{
+    return put(to, string, strlen(string));
+}
+
+static char *put_u64(char *to, uint64_t value)
+{
+    char digits[20];
+    size_t count = 0;
+
+    do {
+        digits[sizeof(digits) - ++count] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return put(to, digits + sizeof(digits) - count, count);
+}
+
+/* RFC 3339 with nine digits; the part before the fraction is made once a second. */
+static char *put_time(struct emit *emit, char *to, uint64_t boot_ns)
+{
+    uint64_t unix_ns = boot_ns + (uint64_t)emit->render.wall_offset_ns;
+    uint64_t second = unix_ns / NS_PER_SEC, fraction = unix_ns % NS_PER_SEC;
+
+    if (second != emit->time_second) {
+        struct text whole = {0};
+
+        text_append_time(&whole, second * NS_PER_SEC);
+        if (whole.size >= 19)
+            memcpy(emit->time_prefix, whole.data, 19);
+        text_deinit(&whole);
+        emit->time_second = second;
+    }
+    to = put(to, emit->time_prefix, 19);
+    to[0] = '.';
+    for (int i = 9; i > 0; i--) {
+        to[i] = (char)('0' + fraction % 10);
+        fraction /= 10;
+    }
+    to[10] = 'Z';
+    return to + 11;
+}
+
+static const char *pod_state_reason(const struct container *container)
+{
+    if (container->state == CONTAINER_POD_ONLY)
+        return container->pod && !container->pod->complete ? "only the log directory knows the Pod"
+                                                           : "container is in no status of the Pod";
+    if (container->evicted)
+        return "hold store full";
+    return container->path_unknown ? "cgroup unknown" : "no source knows the Pod";
+}
+
+static const char *role_of(const struct process *process, const struct container *container)
+{
+    if (container->identity.role == CGROUP_ROLE_MONITOR)
+        return "monitor";
+    if (process->image && process->image->flags & RECORD_PROCESS_BINARY_HOST_MNT)
+        return "runtime"; /* runc-init and the like: not the container's own file system yet */
+    return "workload";
+}
+
+static char *put_own_pod_fields(char *to, const struct process *process, const struct container *container)
+{
+    to = PUT(to, "\"pod_state\":\"");
+    to = put_string(to, container_state_name(container));
+    to = PUT(to, "\",");
+    if (container->state == CONTAINER_HOST)
+        return to;
+    if (container->state != CONTAINER_COMPLETE) {
+        to = PUT(to, "\"pod_state_reason\":\"");
+        to = put_string(to, pod_state_reason(container));
+        to = PUT(to, "\",");
+    }
+    if (container->pod) {
+        to = PUT(to, "\"pod_source\":\"");
+        to = put_string(to, process->inherited ? "inherited" : pod_source_name(container->pod->best_source));
+        to = PUT(to, "\",");
+    }
+    to = PUT(to, "\"role\":\"");
+    to = put_string(to, role_of(process, container));
+    return PUT(to, "\",");
+}
+
+static size_t process_bound(const struct process *process, const struct container *container, bool whole)
+{
+    size_t image = !process->image ? 0 : whole ? process->image->size : process->image->short_size;
+
+    return process->head_size + image + (container ? container->fragment.size : 0) + PROCESS_OVERHEAD;
+}
+
+/* {…}: head, image, Pod. Every fragment ends with a comma; the last one is overwritten by the brace. */
+static char *put_process(const struct emit *emit, char *to, const struct process *process,
+    const struct container *container, bool whole)
+{
+    to = PUT(to, "{");
+    to = put(to, process->head, process->head_size);
+    if (process->image)
+        to = put(to, process->image->fragment, whole ? process->image->size : process->image->short_size);
+    if (container) {
+        const struct container_fragment *fragment = &container->fragment;
+
+        to = put(to, fragment->data, fragment->split);
+        if (fragment->split < fragment->size) {
+            to = put_u64(to, process->ns_pid);
+            to = put(to, fragment->data + fragment->split, fragment->size - fragment->split);
+        }
+        if (emit->render.options->own_fields)
+            to = put_own_pod_fields(to, process, container);
+    }
+    if (to[-1] == ',')
+        to--;
+    return PUT(to, "}");
+}
+
+static const char *signal_name(uint32_t number)
+{
+    static const char *const names[] = {"", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT",
+        "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+        "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
+        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS"};
+
+    return number < sizeof(names) / sizeof(names[0]) ? names[number] : NULL;
+}
+
+static char *put_exit(struct emit *emit, char *to, const struct record_exit *record)
+{
+    uint32_t number = record->wait_status & 0x7f, status = record->wait_status >> 8 & 0xff;
+
+    if (number) {
+        const char *name = signal_name(number);
+
+        to = PUT(to, ",\"signal\":\"");
+        if (name) {
+            to = put_string(to, name);
+        } else {
+            to = PUT(to, "SIGRT");
+            to = put_u64(to, number);
+        }
+        to = PUT(to, "\"");
+    }
+    if (status) {
+        to = PUT(to, ",\"status\":");
+        to = put_u64(to, status);
+    }
+    to = PUT(to, ",\"time\":\"");
+    to = put_time(emit, to, record->header.time_ns);
+    return PUT(to, "\"");
+}
+
+/* What stands around every event: }, node, time, id, held_ms } */
+static char *put_envelope(
+    struct emit *emit, char *to, const struct record_header *record, uint64_t held_ns, bool held)
+{
+    to = PUT(to, "},");
+    to = put(to, emit->node_json, emit->node_json_size);
+    to = PUT(to, ",\"time\":\"");
+    to = put_time(emit, to, record->time_ns);
+    to = PUT(to, "\"");
+    if (emit->render.options->own_fields) {
+        to = PUT(to, ",\"id\":\"");
+        to = put_string(to, emit->boot_id);
+        to = PUT(to, "-");
+        to = put_u64(to, record->cpu);
+        to = PUT(to, "-");
+        to = put_u64(to, record->seq);
+        to = PUT(to, "\"");
+        if (held) {
+            to = PUT(to, ",\"held_ms\":");
+            to = put_u64(to, held_ns / NS_PER_MS);
+        }
+    }
+    return PUT(to, "}\n");
+}
+
+static const char *event_name(uint8_t type)
+{
+    switch (type) {
+    case RECORD_FORK:
+        return "process_fork";
+    case RECORD_EXEC:
+        return "process_exec";
+    default:
+        return "process_exit";
+    }
+}
+
+int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
+{
+    const struct process *process = event->process, *parent = process->parent;
+    const struct container *parent_container = parent ? parent->container : NULL;
+    size_t bound = LINE_OVERHEAD + process_bound(process, event->container, true);
+    size_t parent_bound = parent ? process_bound(parent, parent_container, true) : 0;
+    bool whole = true, parent_whole = true;
+    char *line, *to;
+
+    if (bound + parent_bound > OUTPUT_LINE_MAX && parent) { /* the parent's arguments are the first to go */
+        parent_whole = false;
+        parent_bound = process_bound(parent, parent_container, false);
+    }
+    if (bound + parent_bound > OUTPUT_LINE_MAX) {
+        whole = false;
+        bound = LINE_OVERHEAD + process_bound(process, event->container, false);
+    }
+    line = output_reserve(emit->output, bound + parent_bound);
+    if (!line)
+        return -EAGAIN;
+    to = PUT(line, "{\"");
+    to = put_string(to, event_name(event->record->type));
+    to = PUT(to, "\":{\"process\":");
+    to = put_process(emit, to, process, event->container, whole);
+    if (parent) {
+        to = PUT(to, ",\"parent\":");
+        to = put_process(emit, to, parent, parent_container, parent_whole);
+    }
+    if (event->record->type == RECORD_EXIT)
+        to = put_exit(emit, to, (const struct record_exit *)event->record);
+    to = put_envelope(emit, to, event->record, now_ns - event->held_since_ns, event->held_since_ns != 0);
+    output_commit(emit->output, (size_t)(to - line));
+    return 0;
+}
+
+static const char *const type_names[RECORD_TYPE_SLOTS] = {
+    [RECORD_FORK] = "fork",
+    [RECORD_EXEC] = "exec",
+    [RECORD_EXIT] = "exit",
+    [RECORD_HOOK] = "hook",
+    [RECORD_CGROUP_MKDIR] = "cgroup_mkdir",
+    [RECORD_CGROUP_RMDIR] = "cgroup_rmdir",
+    [RECORD_CGROUP_ATTACH] = "cgroup_attach",
+    [RECORD_SNAPSHOT_PROCESS] = "snapshot_process",
+    [RECORD_SNAPSHOT_CGROUP] = "snapshot_cgroup",
+    [RECORD_LOST] = "lost",
+    [RECORD_POLICY] = "policy",
+};
+
+int emit_lost(struct emit *emit, const struct record_lost *lost)
+{
+    char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD), *to;
+    bool first = true;
+
+    if (!line)
+        return -EAGAIN;
+    to = PUT(line, "{\"lost\":{\"cpu\":");
+    to = put_u64(to, lost->header.cpu);
+    to = PUT(to, ",\"from\":\"");
+    to = put_u64(to, lost->first_seq);
+    to = PUT(to, "\",\"to\":\"");
+    to = put_u64(to, lost->last_seq);
+    to = PUT(to, "\",\"by_type\":{");
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+        if (!lost->count[i] || !type_names[i])
+            continue;
+        to = first ? PUT(to, "\"") : PUT(to, ",\"");
+        first = false;
+        to = put_string(to, type_names[i]);
+        to = PUT(to, "\":");
+        to = put_u64(to, lost->count[i]);
+    }
+    to = PUT(to, "},\"where\":\"");
+    to = put_string(to, lost->where == RECORD_LOST_BPF_RING ? "bpf_ring" : "queue");
+    to = PUT(to, "\"");
+    /* Its number is the collector's own count, its CPU the one it speaks of: the id names the counter. */
+    to = put_envelope(emit, to,
+        &(struct record_header){
+            .time_ns = lost->header.time_ns, .cpu = RECORD_CPU_COLLECTOR, .seq = lost->header.seq},
+        0, false);
+    output_commit(emit->output, (size_t)(to - line));
+    return 0;
+}

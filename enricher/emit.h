@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * An event → one JSON line, composed straight into the output from fragments (render.h). No allocation, no formatted printing.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "enricher/render.h"
+
+struct container;
+struct output;
+struct process;
+struct record_header;
+struct record_lost;
+
+struct event {
+    const struct record_header *record;
+    struct process *process;     /* borrowed */
+    struct container *container; /* of the event: by the record's cgroup; borrowed */
+    uint64_t held_since_ns;      /* 0: not held */
+};
+
+struct emit {
+    struct render_context render;
+    struct output *output;
+    char boot_id[17];      /* 16 hex digits: names the boot in every id */
+    uint64_t time_second;  /* of the cached time stamp */
+    char time_prefix[20];  /* "2026-11-23T20:55:00" */
+    const char *node_json; /* "\"node_name\":\"…\"" rendered once, with its size */
+    uint32_t node_json_size;
+};
+
+int emit_init(
+    struct emit *emit, const struct render_options *options, struct output *output, const char *boot_id);
+void emit_deinit(struct emit *emit);
+/* Follows the wall clock; called about once a second. */
+void emit_update_clock(struct emit *emit);
+
+/* 0, or -EAGAIN: the output has no room, try again later. */
+int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns);
+int emit_lost(struct emit *emit, const struct record_lost *lost);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/pipeline.h"
+
+#include <errno.h>
+
+/* How many entries one turn of the loop lets expire: bounds its length. */
+#define EXPIRE_BUDGET 4096
+
+static void on_container_gone(void *arg, struct container *container)
+{
+    struct pipeline *pipeline = arg;
+
+    wheel_disarm(&pipeline->wheel, &container->timer);
+}
+
+int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
+{
+    struct cgroup *overflow;
+    int r;
+
+    pipeline->release_last = &pipeline->release_first;
+    pipeline->random = now_ns | 1;
+    wheel_init(&pipeline->wheel, now_ns);
+    r = container_table_init(
+        &pipeline->containers, pipeline->options->max_cgroups, on_container_gone, pipeline);
+    if (r == 0)
+        r = process_table_init(&pipeline->processes);
+    if (r < 0)
+        return r;
+    overflow = container_table_add_unknown(&pipeline->containers, 0); /* no cgroup has the id 0 */
+    if (!overflow)
+        return -ENOMEM;
+    pipeline->overflow = overflow->container;
+    pipeline->overflow->given_up = true;
+    return 0;
+}
+
+static void forget_held(struct pipeline *pipeline)
+{
+    struct hold_queue *queue;
+
+    while ((queue = hold_oldest(pipeline->hold))) {
+        struct hold_entry *entry = hold_first(pipeline->hold, queue);
+        struct process *process = entry->subject;
+        struct container *context = entry->context;
+
+        hold_pop(pipeline->hold, queue);
+        process_release(process);
+        container_unref(context);
+    }
+}
+
+void pipeline_deinit(struct pipeline *pipeline)
+{
+    if (pipeline->has_parked) {
+        process_unref(pipeline->parked.process);
+        container_unref(pipeline->parked.container);
+    }
+    forget_held(pipeline);
+    while (pipeline->release_first) {
+        struct container *container = pipeline->release_first;
+
+        pipeline->release_first = container->release_next;
+        container_unref(container);
+    }
+    process_table_deinit(&pipeline->processes);
+    container_table_deinit(&pipeline->containers);
+}
+
+bool pipeline_is_blocked(const struct pipeline *pipeline)
+{
+    return pipeline->has_parked || pipeline->release_first;
+}
+
+void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns)
+{
+    const struct pipeline_options *options = pipeline->options;
+
+    resolve_turn_wheel(pipeline, now_ns);
+    (void)release_run(pipeline, now_ns);
+    if (now_ns > options->process_grace_ns)
+        process_table_expire(&pipeline->processes, now_ns - options->process_grace_ns, EXPIRE_BUDGET);
+    if (now_ns > options->cgroup_grace_ns)
+        container_table_expire(&pipeline->containers, now_ns - options->cgroup_grace_ns, EXPIRE_BUDGET);
+}
+
+uint64_t pipeline_next_ns(const struct pipeline *pipeline)
+{
+    return wheel_next(&pipeline->wheel);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The path of an event inside the enricher, and the state that it passes through:
+ *
+ *   record ─► apply.c     process, cgroup and container tables; makes the event
+ *          ─► place.c     goes out now, or joins the queue of the container that it waits for
+ *          ─► resolve.c   what is known of a container: news from the Pod table, retries, deadlines
+ *          ─► release.c   lets a container's queue go, in order
+ *          ─► emit.c      one JSON line
+ *
+ * Single-threaded; owned by enricher.c, which feeds it records (drain.c), news (the Pod table's callback) and time.
+ *
+ * E1  events of one process leave in the order in which they came
+ * E2  an event waits only while its own container or its parent's is waited for, or while earlier events of its container or process wait
+ * E3  received = emitted + held + dropped(by reason), at any moment between two calls
+ * E4  a call that returns -EAGAIN has changed nothing that a later call with the same record would not continue
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "enricher/container_table.h"
+#include "enricher/counters.h"
+#include "enricher/emit.h"
+#include "enricher/hold.h"
+#include "enricher/process_table.h"
+#include "enricher/retry.h"
+#include "enricher/wheel.h"
+
+struct pipeline_options {
+    uint64_t hold_timeout_ns;      /* while the Pod is unknown; default 30 s, 0: never wait */
+    uint64_t container_timeout_ns; /* once only the container's name is missing; default 5 s, 0: never wait */
+    uint64_t process_grace_ns;     /* exited processes; default 5 s */
+    uint64_t cgroup_grace_ns;      /* removed cgroups; default 5 min */
+    size_t max_cgroups;            /* default 65536 */
+    struct retry_policy retry;     /* default 200 ms … 5 s */
+    bool own_events;               /* process_fork, lost */
+    bool names_suffice; /* the log directory is the only source: nobody will ever tell the labels */
+};
+
+/* How long events waited after the news that let them go: log2 buckets of microseconds. */
+#define RELEASE_BUCKETS 32
+
+struct pipeline {
+    const struct pipeline_options *options;
+    struct process_table processes;
+    struct container_table containers;
+    struct pod_table *pods; /* borrowed */
+    struct hold *hold;      /* borrowed */
+    struct emit *emit;      /* borrowed */
+    struct wheel wheel;
+    struct container *release_first, **release_last;
+    struct container *overflow; /* for events of cgroups that the full table refused */
+    struct counters counters;
+    uint64_t release_latency[RELEASE_BUCKETS];
+    void (*ask)(void *arg); /* something is unresolved */
+    void *arg;
+    uint64_t random;
+    uint64_t recovering_since_ns; /* held since, of the recovered entry that is being applied; 0: none */
+    struct event parked;          /* applied, not placed yet: the output was full (process is referenced) */
+    bool has_parked;
+};
+
+/* The pointers in *pipeline marked borrowed, options, ask and arg are set by the caller before. 0 or negative errno. */
+int pipeline_init(struct pipeline *pipeline, uint64_t now_ns);
+/* Also takes what is held out of the store: a daemon whose successor shall have it does not call this, it ends. */
+void pipeline_deinit(struct pipeline *pipeline);
+
+/* One checked record of the stream. 0: taken. -EAGAIN: the output is full; call again with the same record (E4). */
+int pipeline_record(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns);
+/* One checked record of the snapshot, twice for all: first pass the tables, second the parents. */
+enum pipeline_snapshot_pass { PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS };
+void pipeline_snapshot(
+    struct pipeline *pipeline, const struct record_header *record, enum pipeline_snapshot_pass pass);
+/* The Pod table has news. */
+void pipeline_pod_changed(struct pipeline *pipeline, struct pod *pod, uint64_t now_ns);
+/* What is due: retries, deadlines, releases, expiry. Called each turn of the loop. */
+void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns);
+/* When pipeline_turn() has something to do at the latest; UINT64_MAX: nothing. */
+uint64_t pipeline_next_ns(const struct pipeline *pipeline);
+/* Something waits for room in the output. */
+bool pipeline_is_blocked(const struct pipeline *pipeline);
+
+/* ---- between the files of the pipeline ---------------------------------------------------------------------- */
+
+/* resolve.c */
+void resolve_container(struct pipeline *pipeline, struct container *container, uint64_t now_ns);
+/* Events of this container have to wait. */
+bool resolve_is_pending(const struct container *container);
+void resolve_start_waiting(struct pipeline *pipeline, struct container *container, uint64_t now_ns);
+void resolve_stop_waiting(struct pipeline *pipeline, struct container *container);
+void resolve_turn_wheel(struct pipeline *pipeline, uint64_t now_ns);
+/* A stand-in whose cgroup's path has become known: its events are placed anew. */
+void resolve_dissolve(struct pipeline *pipeline, struct container *stand_in, uint64_t now_ns);
+
+/* place.c */
+int place_event(struct pipeline *pipeline, const struct event *event, uint64_t now_ns);
+/* The container whose queue the event must join, NULL: it may go. `leaving`: the queue that it is being taken from, NULL: none. */
+struct container *place_find_queue(
+    struct pipeline *pipeline, const struct event *event, const struct container *leaving);
+int place_into_queue(
+    struct pipeline *pipeline, struct container *queue, const struct event *event, uint64_t now_ns);
+int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns);
+
+/* release.c */
+enum release_reason { RELEASE_ARRIVAL, RELEASE_EXPIRED, RELEASE_EVICTED };
+void release_schedule(struct pipeline *pipeline, struct container *container, uint64_t now_ns);
+/* Lets scheduled queues go. 0: all gone; -EAGAIN: the output is full. */
+int release_run(struct pipeline *pipeline, uint64_t now_ns);
+
+/* apply.c */
+/* Where the process is, its cgroup being `cgroup_id`; sets process->container. Never NULL. */
+struct container *apply_find_container(
+    struct pipeline *pipeline, struct process *process, uint64_t cgroup_id);
+/* Where it is by what is known now: a stand-in may have got its path meanwhile. NULL: nothing was ever known. */
+struct container *apply_current_container(struct pipeline *pipeline, struct process *process);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Goes out now, or joins a queue. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "enricher/pipeline.h"
+
+struct container *place_find_queue(
+    struct pipeline *pipeline, const struct event *event, const struct container *leaving)
+{
+    struct process *process = event->process;
+    struct container *own = event->container;
+    struct container *parents = process->parent ? apply_current_container(pipeline, process->parent) : NULL;
+
+    if (process->behind && process->behind != leaving) {
+        if (process->behind->held.count > 0)
+            return process->behind; /* E1: its earlier events wait there */
+        process_set_behind(process, NULL);
+    }
+    if (own != leaving && (own->held.count > 0 || resolve_is_pending(own)))
+        return own;
+    if (parents && parents != own && parents != leaving && resolve_is_pending(parents))
+        return parents; /* so that the parent is complete in the line too */
+    return NULL;
+}
+
+/* Makes room by letting go what has waited longest. */
+static int evict(struct pipeline *pipeline, uint64_t now_ns)
+{
+    struct hold_queue *oldest = hold_oldest(pipeline->hold);
+    struct container *container;
+
+    if (!oldest)
+        return -ENOSPC;
+    container = (struct container *)((char *)oldest - offsetof(struct container, held));
+    if (!container->releasing) {
+        container->given_up = true;
+        container->evicted = true;
+        release_schedule(pipeline, container, now_ns);
+    }
+    return release_run(pipeline, now_ns);
+}
+
+int place_into_queue(
+    struct pipeline *pipeline, struct container *queue, const struct event *event, uint64_t now_ns)
+{
+    struct hold_entry entry = {
+        .since_ns = event->held_since_ns ? event->held_since_ns : now_ns,
+        .subject = event->process,
+        .context = event->container,
+    };
+    int r = hold_append(pipeline->hold, &queue->held, event->record, &entry);
+
+    if (r < 0)
+        return r;
+    process_hold(event->process);
+    container_ref(event->container);
+    if (queue != event->container)
+        process_set_behind(event->process, queue);
+    if (!event->held_since_ns)
+        pipeline->counters.events_held++;
+    if (!queue->waiting_since_ns && resolve_is_pending(queue))
+        resolve_start_waiting(pipeline, queue, entry.since_ns < now_ns ? entry.since_ns : now_ns);
+    return 0;
+}
+
+int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
+{
+    const struct container *container = event->container;
+    uint8_t type = event->record->type;
+    int r = 0;
+
+    if (pipeline->options->own_events || type != RECORD_FORK)
+        r = emit_event(pipeline->emit, event, now_ns);
+    if (r < 0)
+        return r;
+    pipeline->counters.emitted[type]++;
+    if (container->state == CONTAINER_PENDING)
+        pipeline->counters.emitted_without_pod++;
+    else if (container->state == CONTAINER_POD_ONLY)
+        pipeline->counters.emitted_pod_only++;
+    return 0;
+}
+
+int place_event(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
+{
+    for (;;) {
+        struct container *queue = place_find_queue(pipeline, event, NULL);
+        int r;
+
+        if (!queue)
+            return place_emit(pipeline, event, now_ns);
+        r = place_into_queue(pipeline, queue, event, now_ns);
+        if (r != -ENOSPC)
+            return r;
+        r = evict(pipeline, now_ns);
+        if (r == -ENOSPC) /* the store cannot take this one at all: it goes as it is */
+            return place_emit(pipeline, event, now_ns);
+        if (r < 0)
+            return r;
+    }
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lets the queues of containers go that need not wait any longer, each in its order. */
+#include <errno.h>
+
+#include "common/clock.h"
+#include "common/record.h"
+#include "enricher/pipeline.h"
+
+void release_schedule(struct pipeline *pipeline, struct container *container, uint64_t now_ns)
+{
+    resolve_stop_waiting(pipeline, container);
+    if (container->held.count == 0 || container->releasing)
+        return;
+    container->releasing = true;
+    container->release_since_ns = now_ns;
+    container->release_next = NULL;
+    *pipeline->release_last = container_ref(container);
+    pipeline->release_last = &container->release_next;
+}
+
+static void count(struct pipeline *pipeline, const struct container *container)
+{
+    uint64_t waited_us = (clock_boot_ns() - container->release_since_ns) / NS_PER_US;
+    unsigned bucket = waited_us ? 64 - (unsigned)__builtin_clzll(waited_us) : 0;
+
+    if (container->evicted) {
+        pipeline->counters.released_evicted++;
+    } else if (container->given_up) {
+        pipeline->counters.released_expired++;
+    } else {
+        pipeline->counters.released_on_arrival++;
+        pipeline->release_latency[bucket < RELEASE_BUCKETS ? bucket : RELEASE_BUCKETS - 1]++;
+    }
+}
+
+/* One entry: out, or on to the queue that it has to wait in now. */
+static int let_go(
+    struct pipeline *pipeline, struct container *from, const struct hold_entry *entry, uint64_t now_ns)
+{
+    struct process *process = entry->subject;
+    struct container *context = entry->context, *queue;
+    struct event event = {.record = hold_entry_record(entry),
+        .process = process,
+        .container = context,
+        .held_since_ns = entry->since_ns};
+    int r;
+
+    if (context->path_unknown)
+        event.container = apply_find_container(pipeline, process, event.record->cgroup_id);
+    queue = place_find_queue(pipeline, &event, from);
+    r = queue ? place_into_queue(pipeline, queue, &event, now_ns) : -ENOSPC;
+    if (r == -ENOSPC) { /* nothing to wait for, or no room to wait in */
+        r = place_emit(pipeline, &event, now_ns);
+        if (r == 0)
+            count(pipeline, from);
+    }
+    return r;
+}
+
+static int release_container(struct pipeline *pipeline, struct container *container, uint64_t now_ns)
+{
+    const struct hold_entry *entry;
+
+    while ((entry = hold_first(pipeline->hold, &container->held))) {
+        struct process *process = entry->subject;
+        struct container *context = entry->context;
+        int r = let_go(pipeline, container, entry, now_ns);
+
+        if (r < 0)
+            return r;
+        hold_pop(pipeline->hold, &container->held);
+        process_release(process);
+        container_unref(context);
+    }
+    return 0;
+}
+
+int release_run(struct pipeline *pipeline, uint64_t now_ns)
+{
+    while (pipeline->release_first) {
+        struct container *container = pipeline->release_first;
+        int r = release_container(pipeline, container, now_ns);
+
+        if (r < 0)
+            return r;
+        pipeline->release_first = container->release_next;
+        if (!pipeline->release_first)
+            pipeline->release_last = &pipeline->release_first;
+        container->releasing = false;
+        /* Eviction is a moment, not a verdict: what comes next may wait again. */
+        if (container->evicted) {
+            container->evicted = false;
+            container->given_up = false;
+        }
+        container_unref(container);
+    }
+    return 0;
+}

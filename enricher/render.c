@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/render.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/record.h"
+#include "common/text.h"
+#include "enricher/container_table.h"
+#include "enricher/process_table.h"
+
+/* Tetragon cuts ids to this many characters in "docker". */
+#define DOCKER_ID_SIZE 31
+
+void render_exec_id(struct text *out, const char *node_name, uint64_t image_start_ns, uint32_t tgid)
+{
+    char name[320];
+    int size = snprintf(name, sizeof(name), "%s:%" PRIu64 ":%u", node_name, image_start_ns, tgid);
+
+    text_append_base64(out, name, (size_t)size < sizeof(name) ? (size_t)size : sizeof(name) - 1);
+}
+
+/* The words of "flags", in Tetragon's order. */
+static void append_flags(struct text *out, const struct process *process, bool clone)
+{
+    uint32_t image_flags = process->image ? process->image->flags : 0;
+    bool cut = process->image && process->image->cut;
+    const struct {
+        bool set;
+        const char *word;
+    } words[] = {
+        {process->origin == PROCESS_EXECED, "execve"},
+        {process->origin == PROCESS_SNAPSHOT, "procFS"},
+        {image_flags & RECORD_PROCESS_ARGS_TRUNCATED || cut, "truncArgs"},
+        {process->origin == PROCESS_UNKNOWN, "miss"},
+        {image_flags & (RECORD_PROCESS_FILENAME_ERROR | RECORD_PROCESS_FILENAME_TRUNCATED), "errorFilename"},
+        {image_flags & RECORD_PROCESS_ARGS_ERROR, "errorArgs"},
+        {image_flags & RECORD_PROCESS_CWD_UNREACHABLE, "nocwd"},
+        {process->image && process->image->root_cwd, "rootcwd"},
+        {image_flags & (RECORD_PROCESS_CWD_ERROR | RECORD_PROCESS_CWD_TRUNCATED), "errorCWD"},
+        {clone, "clone"},
+        {process->in_init_tree, "inInitTree"},
+    };
+    bool first = true;
+
+    text_append_string(out, "\"flags\":\"");
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (!words[i].set)
+            continue;
+        if (!first)
+            text_append_char(out, ' ');
+        text_append_string(out, words[i].word);
+        first = false;
+    }
+    text_append_string(out, "\",");
+}
+
+static void append_number(struct text *out, const char *key, uint64_t value)
+{
+    text_append_string(out, key);
+    text_append_u64(out, value);
+    text_append_char(out, ',');
+}
+
+int render_process_head(const struct render_context *context, struct process *process, bool clone)
+{
+    const char *node = context->options->node_name;
+    struct text out = {0};
+    char *head;
+    size_t size;
+
+    text_append_string(&out, "\"exec_id\":\"");
+    render_exec_id(&out, node, process->image_start_ns, process->tgid);
+    append_number(&out, "\",\"pid\":", process->tgid);
+    if (process->origin != PROCESS_UNKNOWN)
+        append_number(&out, "\"uid\":", process->uid);
+    append_flags(&out, process, clone);
+    text_append_string(&out, "\"start_time\":\"");
+    text_append_time(&out, process->image_start_ns + (uint64_t)context->wall_offset_ns);
+    text_append_string(&out, "\",");
+    if (process->image)
+        append_number(&out, "\"auid\":", process->image->auid);
+    if (process->parent) {
+        text_append_string(&out, "\"parent_exec_id\":\"");
+        render_exec_id(&out, node, process->parent->image_start_ns, process->parent->tgid);
+        text_append_string(&out, "\",");
+    }
+    append_number(&out, "\"tid\":", process->tgid);
+    text_append_format(&out, "\"in_init_tree\":%s,", process->in_init_tree ? "true" : "false");
+    size = out.size;
+    head = out.failed || size > UINT16_MAX ? NULL : malloc(size); /* exact: there are many of these */
+    if (head) {
+        memcpy(head, out.data, size);
+        free(process->head);
+        process->head = head;
+        process->head_size = (uint16_t)size;
+    }
+    text_deinit(&out);
+    return head ? 0 : -ENOMEM;
+}
+
+static void append_member(struct text *out, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    text_append_char(out, ',');
+    text_append_json_string(out, key);
+    text_append_char(out, ':');
+    text_append_json_string(out, value);
+}
+
+static void append_pairs(struct text *out, const char *key, const struct pod_pair *pairs, size_t count)
+{
+    bool first = true, truncated = false;
+
+    if (count == 0)
+        return;
+    text_append_format(out, ",\"%s\":{", key);
+    for (size_t i = 0; i < count; i++) {
+        /* Worst case of escaping is six bytes for one. */
+        if (out->size + 6 * (strlen(pairs[i].key) + strlen(pairs[i].value)) + 256 > RENDER_POD_BUDGET) {
+            truncated = true;
+            continue;
+        }
+        if (!first)
+            text_append_char(out, ',');
+        first = false;
+        text_append_json_string(out, pairs[i].key);
+        text_append_char(out, ':');
+        text_append_json_string(out, pairs[i].value);
+    }
+    text_append_char(out, '}');
+    if (truncated)
+        text_append_format(out, ",\"%s_truncated\":true", key);
+}
+
+/* The container object; *ret_split is where its pid goes. */
+static void append_container(struct text *out, const struct container *container,
+    const struct pod_container *status, size_t *ret_split)
+{
+    text_append_string(out, ",\"container\":{\"id\":\"");
+    if (status && status->runtime && *status->runtime) {
+        text_append_json(out, status->runtime, strlen(status->runtime), 64);
+        text_append_string(out, "://");
+    }
+    text_append_string(out, container->identity.container_id);
+    text_append_char(out, '"');
+    if (status) {
+        append_member(out, "name", status->name);
+        if (status->image || status->image_id) {
+            text_append_string(out, ",\"image\":{");
+            if (status->image_id) {
+                text_append_string(out, "\"id\":");
+                text_append_json_string(out, status->image_id);
+            }
+            if (status->image) {
+                text_append_string(out, status->image_id ? ",\"name\":" : "\"name\":");
+                text_append_json_string(out, status->image);
+            }
+            text_append_char(out, '}');
+        }
+        if (status->started_unix_ns) {
+            text_append_string(out, ",\"start_time\":\"");
+            text_append_time(out, status->started_unix_ns);
+            text_append_char(out, '"');
+        }
+        if (status->privileged)
+            text_append_string(out, ",\"security_context\":{\"privileged\":true}");
+    }
+    text_append_string(out, ",\"pid\":");
+    *ret_split = out->size;
+    text_append_char(out, '}');
+}
+
+static size_t build_container(
+    struct text *out, const struct render_context *context, const struct container *container)
+{
+    const struct cgroup_identity *identity = &container->identity;
+    const struct pod *pod = container->pod;
+    size_t split = SIZE_MAX;
+
+    if (pod) {
+        text_append_string(out, "\"pod\":{\"namespace\":");
+        text_append_json_string(out, pod->namespace_ ? pod->namespace_ : "");
+        append_member(out, "name", pod->name);
+        append_member(out, "uid", pod->uid);
+    } else if (identity->pod_uid[0]) {
+        text_append_format(out, "\"pod\":{\"uid\":\"%s\"", identity->pod_uid);
+    }
+    if (identity->container_id[0] && (pod || identity->pod_uid[0]))
+        append_container(
+            out, container, pod ? pod_find_container(pod, identity->container_id) : NULL, &split);
+    if (pod) {
+        append_member(out, "workload", pod->workload);
+        append_member(out, "workload_kind", pod->workload_kind);
+        append_pairs(out, "pod_labels", pod->labels, pod->label_count);
+        if (context->options->annotations)
+            append_pairs(out, "pod_annotations", pod->annotations, pod->annotation_count);
+    }
+    if (pod || identity->pod_uid[0])
+        text_append_string(out, "},");
+    if (identity->container_id[0])
+        text_append_format(out, "\"docker\":\"%.*s\",", DOCKER_ID_SIZE, identity->container_id);
+    return split;
+}
+
+int render_container(const struct render_context *context, struct container *container)
+{
+    struct text out = {0};
+    size_t split = build_container(&out, context, container), size;
+    char *data;
+
+    if (out.size == 0 && !out.failed) {
+        free(container->fragment.data);
+        container->fragment = (struct container_fragment){0};
+        return 0;
+    }
+    data = text_take(&out, &size);
+    if (!data)
+        return -ENOMEM;
+    free(container->fragment.data);
+    container->fragment =
+        (struct container_fragment){data, (uint32_t)size, (uint32_t)(split == SIZE_MAX ? size : split)};
+    container->fragment_version = container->pod ? container->pod->version : 0;
+    return 0;
+}
