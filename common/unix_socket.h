@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Unix sockets as both sides use them: one message a call, fds as ancillary data, never a wait that was not asked for, never SIGPIPE.
+ * Fds returned are non-blocking, close on exec, and owned by the caller.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define UNIX_FDS_MAX 16
+
+/* A SOCK_SEQPACKET listener at `path`, mode 0660, of `group` ((gid_t)-1: left as it is). Nobody can connect before mode and group are
+ * right. A socket there that nobody listens on is replaced. -EADDRINUSE: somebody listens; -EEXIST: there is something that is no socket;
+ * -ENAMETOOLONG; other negative errno. */
+int unix_listen(const char *path, gid_t group);
+
+/* A SOCK_SEQPACKET connection. fd or negative errno (-EAGAIN: the listener's backlog is full). */
+int unix_connect(const char *path);
+
+/* The uid at the other end when it connected. 0 or negative errno. */
+int unix_get_peer_uid(int fd, uid_t *ret);
+
+/* One whole message. 0 or negative errno. */
+int unix_send(int fd, const void *data, size_t size, const int *fds, size_t fd_count);
+
+/*
+ * One message of at most `size` bytes with at most `fd_max` fds, all owned by the caller. Bytes received, 0: end of file, -EMSGSIZE: the message was
+ * longer, or had more fds (none is kept; with fd_max 0 not one enters this process); other negative errno. *ret_fd_count may be NULL when fd_max is 0.
+ */
+ssize_t unix_receive(int fd, void *data, size_t size, int *ret_fds, size_t fd_max, size_t *ret_fd_count);
+
+/* sd_notify(3) without the library: sends `state` ("READY=1") to $NOTIFY_SOCKET. 0, also when nobody asked, or negative errno. */
+int unix_notify_manager(const char *state);
