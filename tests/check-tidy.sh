@@ -7,7 +7,7 @@ if [ "${1:-}" = --one ]; then
     # One file: BUILD-DIR CACHE RULES FILE
     build=$2 cache=$3 rules=$4 file=$5
     # The preprocessor's own line markers stay out: they name system headers, whose text is there anyway.
-    key=$( (echo "$rules"; clang -E -P -D_GNU_SOURCE -I. -I"$build" -I"$build/bpf" "$file" 2>/dev/null; cat "$file") | sha256sum)
+    key=$( (echo "$rules"; clang -E -P -D_GNU_SOURCE -I. -I"$build" -I"$build/bpf" -I"$build/tests/e2e" "$file" 2>/dev/null; cat "$file") | sha256sum)
     key=${key%% *}
     [ ! -e "$cache/$key" ] || exit 0
     if clang-tidy --quiet -p "$build" "$file" >"$cache/$key.out" 2>"$cache/$key.err"; then

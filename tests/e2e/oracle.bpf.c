@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel itself counts in the cgroups that a test watches: process births, execs and deaths. Deliberately small and apart from bpf/: it is what the product is compared
+ * with, so it shares no line with it.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "tests/e2e/oracle_counts.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct kernfs_node {
+    __u64 id;
+} __attribute__((preserve_access_index));
+struct cgroup {
+    struct kernfs_node *kn;
+} __attribute__((preserve_access_index));
+struct css_set {
+    struct cgroup *dfl_cgrp;
+} __attribute__((preserve_access_index));
+struct signal_struct {
+    struct {
+        int counter;
+    } live;
+} __attribute__((preserve_access_index));
+struct task_struct {
+    int pid, tgid;
+    struct css_set *cgroups;
+    struct signal_struct *signal;
+} __attribute__((preserve_access_index));
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u64);
+    __type(value, struct oracle_counts);
+} counts SEC(".maps");
+
+static struct oracle_counts *counts_of(struct task_struct *task)
+{
+    __u64 id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+
+    return bpf_map_lookup_elem(&counts, &id);
+}
+
+SEC("raw_tp/sched_process_fork")
+int count_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+    struct task_struct *child = (void *)ctx->args[1];
+    struct oracle_counts *c = counts_of(child);
+
+    if (c && BPF_CORE_READ(child, pid) == BPF_CORE_READ(child, tgid))
+        __sync_fetch_and_add(&c->forks, 1);
+    return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int count_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+    struct oracle_counts *c = counts_of((void *)ctx->args[0]);
+
+    if (c)
+        __sync_fetch_and_add(&c->execs, 1);
+    return 0;
+}
+
+/* Exact for processes of one thread; two threads that leave at the same moment may both see that none lives. */
+SEC("raw_tp/sched_process_exit")
+int count_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    struct task_struct *task = (void *)ctx->args[0];
+    struct oracle_counts *c = counts_of(task);
+
+    if (c && BPF_CORE_READ(task, signal, live.counter) == 0)
+        __sync_fetch_and_add(&c->exits, 1);
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Pods for the end-to-end tests: cgroups in the shape a kubelet makes them, and the Pod's JSON as the API shows it. Everything hangs below one cgroup of the test's own, so
+ * that a kubelet of this machine never takes them for orphans of its own.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define POD_CONTAINERS_MAX 3
+
+enum pod_shape { POD_SHAPE_SYSTEMD, POD_SHAPE_CGROUPFS, POD_SHAPE_CRIO };
+
+struct test_container {
+    char name[32];
+    char id[65];
+    char path[512]; /* its cgroup in the file system */
+    uint64_t cgroup_id;
+    int cgroup_fd;
+    char scope[512]; /* the topmost folder that is the container's; the same as path but for nested ones */
+};
+
+struct test_pod {
+    char namespace_[32], name[64], uid[37], workload[48], app[32];
+    char path[512]; /* the Pod's cgroup */
+    struct test_container containers[POD_CONTAINERS_MAX];
+    unsigned container_count;
+    bool without_status; /* the JSON has no containerStatuses yet */
+};
+
+/* 0 or negative errno. */
+int test_pod_make(
+    struct test_pod *ret, enum pod_shape shape, const char *namespace_, const char *app, unsigned containers);
+/* Kills what is in it and removes the cgroups. */
+void test_pod_remove(struct test_pod *pod);
+
+/* The API object, and a PodList of `count` of them (written beside and renamed into place). */
+void test_pod_print(FILE *out, const struct test_pod *pod);
+int test_pods_write(const char *path, const struct test_pod *const *pods, size_t count);
+
+/* Mount point of the unified hierarchy, NULL when there is none. */
+const char *test_cgroup_root(void);
+/* A new cgroup below the test's own folder that is no Pod's. fd or negative errno; path is filled. */
+int test_cgroup_make(const char *name, char *path, size_t path_size);
+void test_cgroup_remove(const char *path);
+/* Removes the test's own folder; at exit. */
+void test_cgroups_end(void);
+
+/* Moves the calling process. 0 or negative errno. */
+int test_cgroup_join(int cgroup_fd);
+/* fork() whose child is born in the cgroup (clone3 CLONE_INTO_CGROUP). */
+pid_t test_fork_into(int cgroup_fd);

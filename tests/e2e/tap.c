@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/e2e/tap.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct {
+    bool failed, skipped;
+    char reason[256];
+    void (*on_failure)(void);
+} state;
+
+__attribute__((format(printf, 1, 0))) static void print_comment(const char *format, va_list ap)
+{
+    char text[1024];
+
+    (void)vsnprintf(text, sizeof(text), format, ap);
+    for (char *line = text, *rest; line; line = rest) {
+        rest = strchr(line, '\n');
+        if (rest)
+            *rest++ = '\0';
+        printf("# %s\n", line);
+    }
+    (void)fflush(stdout);
+}
+
+void tap_note(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    print_comment(format, ap);
+    va_end(ap);
+}
+
+bool tap_expect_at(bool condition, const char *file, int line, const char *format, ...)
+{
+    va_list ap;
+    const char *base = strrchr(file, '/');
+
+    if (condition)
+        return true;
+    state.failed = true;
+    printf("# %s:%d:\n", base ? base + 1 : file, line);
+    va_start(ap, format);
+    print_comment(format, ap);
+    va_end(ap);
+    return false;
+}
+
+void tap_skip(const char *format, ...)
+{
+    va_list ap;
+
+    state.skipped = true;
+    va_start(ap, format);
+    (void)vsnprintf(state.reason, sizeof(state.reason), format, ap);
+    va_end(ap);
+}
+
+void tap_on_failure(void (*fn)(void))
+{
+    state.on_failure = fn;
+}
+
+int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv)
+{
+    const char *missing = tap_missing();
+    size_t chosen = 0, number = 0;
+    int status = 0;
+
+    if (missing) {
+        printf("1..0 # SKIP %s\n", missing);
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        chosen += argc < 2 || strstr(cases[i].name, argv[1]);
+    printf("1..%zu\n", chosen);
+    for (size_t i = 0; i < count; i++) {
+        if (argc >= 2 && !strstr(cases[i].name, argv[1]))
+            continue;
+        state.failed = state.skipped = false;
+        cases[i].fn();
+        if (state.failed && state.on_failure)
+            state.on_failure();
+        printf("%sok %zu - %s%s%s\n", state.failed ? "not " : "", ++number, cases[i].name,
+            state.skipped ? " # SKIP " : "", state.skipped ? state.reason : "");
+        (void)fflush(stdout);
+        status |= state.failed;
+    }
+    return status;
+}
