@@ -32,7 +32,7 @@ static int evict(struct pipeline *pipeline, uint64_t now_ns)
 
     if (!oldest)
         return -ENOSPC;
-    container = (struct container *)((char *)oldest - offsetof(struct container, held));
+    container = (struct container *)(void *)((char *)oldest - offsetof(struct container, held));
     if (!container->releasing) {
         container->given_up = true;
         container->evicted = true;

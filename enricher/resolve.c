@@ -177,7 +177,8 @@ void resolve_turn_wheel(struct pipeline *pipeline, uint64_t now_ns)
     struct wheel_node *node;
 
     while ((node = wheel_pull(&pipeline->wheel, now_ns))) {
-        struct container *container = (struct container *)((char *)node - offsetof(struct container, timer));
+        struct container *container =
+            (struct container *)(void *)((char *)node - offsetof(struct container, timer));
 
         on_due(pipeline, container, now_ns);
     }

@@ -95,7 +95,8 @@ static void end_everything(void)
 
 static void on_signal(int number)
 {
-    exit(128 + number); /* not async-signal-safe, and the last thing that this program does */
+    /* Not async-signal-safe, and the last thing that this program does: its daemons and cgroups must go. */
+    exit(128 + number); /* NOLINT(bugprone-signal-handler,cert-sig30-c) */
 }
 
 static void become(bool unprivileged)

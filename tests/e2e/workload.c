@@ -10,8 +10,6 @@
 #include "tests/e2e/node.h"
 #include "tests/e2e/tap.h"
 
-extern char **environ;
-
 const char *workload_true(void)
 {
     static char path[512];
