@@ -74,11 +74,12 @@ struct pod_table;
 typedef void pod_changed_fn(void *arg, struct pod *pod);
 
 struct pod_table_limits {
-    size_t max_pods;   /* default 4096 */
-    size_t max_bytes;  /* default 64 MiB */
-    uint64_t grace_ns; /* deleted Pods: default 5 min */
+    size_t max_pods;   /* 0: 4096 */
+    size_t max_bytes;  /* 0: 64 MiB */
+    uint64_t grace_ns; /* deleted Pods; 0: none */
 };
 
+/* limits: NULL for the defaults, with a grace time of 5 min. `changed` may look Pods up and take references, but must not merge, remove or expire. */
 int pod_table_new(
     struct pod_table **ret, const struct pod_table_limits *limits, pod_changed_fn *changed, void *arg);
 struct pod_table *pod_table_free(struct pod_table *table);
@@ -95,7 +96,8 @@ void pod_table_list_abort(struct pod_table *table, enum pod_source source);
 /* Drops what is past its grace time and unreferenced. */
 void pod_table_expire(struct pod_table *table, uint64_t now_ns);
 
-/* `uid`: a Pod UID or a config hash. Borrowed; valid until it expires: take a ref to keep it. */
+/* `uid`: a Pod UID or a config hash. Borrowed; valid until it expires: take a ref to keep it. What it points to (strings, containers) is valid until the next
+ * merge only: `version` says whether it changed. */
 struct pod *pod_table_find(struct pod_table *table, const char *uid);
 struct pod *pod_table_find_by_container(struct pod_table *table, const char *container_id);
 /* The container of this Pod that has or had this id; NULL: not in any status yet. */
@@ -103,3 +105,12 @@ const struct pod_container *pod_find_container(const struct pod *pod, const char
 void pod_ref(struct pod *pod);
 void pod_unref(struct pod *pod);
 size_t pod_table_count(const struct pod_table *table);
+
+struct pod_table_stats {
+    size_t pods, bytes;      /* now */
+    uint64_t refused;        /* messages: no room (P5) */
+    uint64_t evicted;        /* deleted Pods that went before their grace time */
+    uint64_t id_conflicts;   /* messages that claimed a container id of another Pod */
+    uint64_t hash_conflicts; /* messages that claimed a config hash of another Pod */
+};
+void pod_table_get_stats(const struct pod_table *table, struct pod_table_stats *ret);
