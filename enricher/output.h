@@ -19,20 +19,27 @@ struct loop;
 struct output;
 
 struct output_options {
+    /* 0 means 0 here (never rotate, keep none): the defaults are OUTPUT_OPTIONS_DEFAULT. */
     const char *path;             /* NULL: no primary sink (everything is durable at once); "-": stdout */
     uint64_t rotate_bytes;        /* default 64 MiB; 0: never */
     unsigned rotate_keep;         /* FILE.1 … FILE.N, default 5 */
     unsigned file_mode;           /* default 0600 */
-    uint64_t viewer_buffer_bytes; /* default 4 MiB each */
+    uint64_t viewer_buffer_bytes; /* default 4 MiB each; never less than SINK_VIEWER_BUFFER_MIN */
     unsigned max_viewers;         /* default 16 */
 };
+
+#define OUTPUT_OPTIONS_DEFAULT                                                                               \
+    {                                                                                                        \
+        .rotate_bytes = UINT64_C(64) << 20, .rotate_keep = 5, .file_mode = 0600,                             \
+        .viewer_buffer_bytes = UINT64_C(4) << 20, .max_viewers = 16                                          \
+    }
 
 #define OUTPUT_LINE_MAX 65536 /* with the newline */
 
 int output_new(struct output **ret, struct loop *loop, const struct output_options *options);
 struct output *output_free(struct output *output); /* writes out what is pending, waiting at most 2 s */
 
-/* Room for one line of at most `max` bytes, NULL: every block is in flight. */
+/* Room for one line of at most `max` bytes, NULL: every block is in flight. To be committed, or forgotten, before the loop turns. */
 char *output_reserve(struct output *output, size_t max);
 void output_commit(struct output *output, size_t size);
 void output_flush(
@@ -44,7 +51,7 @@ uint64_t output_durable(const struct output *output);
 /* Called when more became durable or a block became free. */
 void output_on_progress(struct output *output, void (*fn)(void *arg), void *arg);
 
-/* A connected viewer (control.c took its request): fd is taken. It gets every line committed from now on. 0 or negative errno. */
+/* A connected viewer (control.c took its request), non-blocking. It gets every line committed from now on. On success fd is taken; -EUSERS: there are enough. */
 int output_add_viewer(struct output *output, int fd);
 
 struct output_state {

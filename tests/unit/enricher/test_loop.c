@@ -1,66 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every test of behaviour runs on both back-ends: BOTH(name) { ... } gives loop/name_epoll and loop/name_uring. */
 #include "enricher/loop.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* `kind` is what the body of a test runs on. */
-#define BOTH(name)                                                                                           \
-    static void name(enum loop_kind kind);                                                                   \
-    Test(loop, name##_epoll)                                                                                 \
-    {                                                                                                        \
-        name(LOOP_EPOLL);                                                                                    \
-    }                                                                                                        \
-    Test(loop, name##_uring)                                                                                 \
-    {                                                                                                        \
-        if (!has_uring())                                                                                    \
-            cr_skip_test("io_uring is refused here");                                                        \
-        name(LOOP_URING);                                                                                    \
-    }                                                                                                        \
-    static void name(enum loop_kind kind)
-
-static bool has_uring(void)
-{
-    struct loop *loop = NULL;
-    int r = loop_new(&loop, LOOP_URING, NULL);
-
-    loop_free(loop);
-    return r == 0;
-}
-
-static struct loop *new_loop(enum loop_kind kind, const struct clock *clock)
-{
-    struct loop *loop = NULL;
-
-    cr_assert_eq(loop_new(&loop, kind, clock), 0);
-    (void)signal(SIGPIPE, SIG_IGN);
-    return loop;
-}
-
-/* Turns until *value reached what is wanted, at most two seconds. */
-static void run_until(struct loop *loop, const unsigned *value, unsigned wanted)
-{
-    uint64_t end_ns = clock_boot_ns() + 2 * NS_PER_SEC;
-
-    while (*value < wanted && clock_boot_ns() < end_ns)
-        cr_assert_eq(loop_run_once(loop, end_ns), 0);
-    cr_assert_geq(*value, wanted);
-}
-
-static void settle(struct loop *loop)
-{
-    for (int i = 0; i < 5; i++)
-        cr_assert_eq(loop_run_once(loop, clock_boot_ns() + NS_PER_MS), 0);
-}
+#define SUITE loop
+#include "tests/unit/enricher/both_loops.h"
 
 /* ---- watches ------------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blocks form a ring: `oldest` is being written, `current` is being filled; both may be the same block, as a write takes the bytes that are there and the next
+ * line goes behind them. A block that has been filled and written is empty again.
+ */
+#include "enricher/output.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "enricher/loop.h"
+#include "enricher/sink_file.h"
+#include "enricher/sink_viewer.h"
+
+#define BLOCK_BYTES  (UINT64_C(256) * 1024)
+#define BLOCK_COUNT  8
+#define FREE_WAIT_NS (2 * NS_PER_SEC)
+
+struct block {
+    char *data;
+    size_t used;        /* whole lines */
+    size_t written;     /* as far as the primary sink has it */
+    size_t shown;       /* as far as viewers have it */
+    uint64_t last_line; /* number of its last line, once filled */
+};
+
+struct output {
+    struct block *current, *oldest; /* in the order of reserve and commit: the hot fields first */
+    size_t reserved;
+    uint64_t lines, durable_lines, bytes;
+    struct block blocks[BLOCK_COUNT];
+    char *memory;
+
+    struct loop *loop;
+    struct sink_file sink;
+    struct sink_viewers viewers;
+    bool has_sink;
+    bool flush_wanted; /* what the current block holds is to be written, full or not */
+    size_t run_end;    /* of the run that the sink has: in the oldest block */
+    uint64_t run_last_line;
+    void (*progress_fn)(void *arg);
+    void *progress_arg;
+};
+
+/* ---- blocks ---------------------------------------------------------------------------------------------------- */
+
+static struct block *next_block(struct output *output, struct block *block)
+{
+    return block + 1 < output->blocks + BLOCK_COUNT ? block + 1 : output->blocks;
+}
+
+static void block_empty(struct block *block)
+{
+    block->used = block->written = block->shown = 0;
+}
+
+static void show(struct output *output)
+{
+    struct block *block = output->current;
+
+    if (output->viewers.first && block->used > block->shown)
+        sink_viewers_send(&output->viewers, block->data + block->shown, block->used - block->shown);
+    block->shown = block->used;
+}
+
+/* Gives the sink its next run, if it is idle and there is one: filled blocks at once, the current one when a flush was asked for. */
+static void write_next(struct output *output)
+{
+    struct block *block = output->oldest;
+    bool filled = block != output->current;
+
+    if (sink_file_busy(&output->sink) || block->used == block->written || !(filled || output->flush_wanted))
+        return;
+    if (!filled)
+        output->flush_wanted = false;
+    output->run_end = block->used;
+    output->run_last_line = filled ? block->last_line : output->lines;
+    sink_file_write(&output->sink, block->data + block->written, block->used - block->written);
+}
+
+static void on_run_written(void *arg)
+{
+    struct output *output = arg;
+    struct block *block = output->oldest;
+
+    block->written = output->run_end;
+    output->durable_lines = output->run_last_line;
+    if (block->written == block->used) {
+        if (block == output->current) {
+            show(output);
+        } else {
+            output->oldest = next_block(output, block);
+        }
+        block_empty(block);
+    }
+    write_next(output);
+    if (output->progress_fn)
+        output->progress_fn(output->progress_arg);
+}
+
+/* The current block cannot take the next line. false: no other is free. */
+static bool turn_over(struct output *output)
+{
+    struct block *full = output->current, *next = next_block(output, full);
+
+    show(output);
+    if (!output->has_sink) {
+        block_empty(full);
+        return true;
+    }
+    if (next->used)
+        return false;
+    full->last_line = output->lines;
+    output->current = next;
+    write_next(output);
+    return true;
+}
+
+char *output_reserve(struct output *output, size_t max)
+{
+    if (__builtin_expect(output->current->used + max > BLOCK_BYTES, 0)) {
+        assert(max <= OUTPUT_LINE_MAX);
+        if (!turn_over(output))
+            return NULL;
+    }
+    output->reserved = max;
+    return output->current->data + output->current->used;
+}
+
+void output_commit(struct output *output, size_t size)
+{
+    struct block *block = output->current;
+
+    assert(size > 0 && size <= output->reserved && block->data[block->used + size - 1] == '\n');
+    block->used += size;
+    output->bytes += size;
+    output->lines++;
+}
+
+void output_flush(struct output *output)
+{
+    show(output);
+    if (!output->has_sink) {
+        block_empty(output->current);
+        return;
+    }
+    output->flush_wanted = true;
+    write_next(output);
+}
+
+void output_reopen(struct output *output)
+{
+    if (output->has_sink)
+        sink_file_reopen(&output->sink);
+}
+
+/* ---- marks, viewers, state ------------------------------------------------------------------------------------- */
+
+uint64_t output_mark(const struct output *output)
+{
+    return output->lines;
+}
+
+uint64_t output_durable(const struct output *output)
+{
+    return output->has_sink ? output->durable_lines : output->lines;
+}
+
+void output_on_progress(struct output *output, void (*fn)(void *arg), void *arg)
+{
+    output->progress_fn = fn;
+    output->progress_arg = arg;
+}
+
+int output_add_viewer(struct output *output, int fd)
+{
+    show(output); /* what is committed already is not for the new one */
+    return sink_viewers_add(&output->viewers, fd);
+}
+
+void output_get_state(const struct output *output, struct output_state *ret)
+{
+    const struct sink_file *sink = &output->sink;
+
+    *ret = (struct output_state){
+        .lines = output->lines,
+        .bytes = output->bytes,
+        .rotations = sink->rotations,
+        .write_errors = sink->write_errors,
+        .viewers = output->viewers.count,
+        .viewers_cut = output->viewers.cut,
+        .last_error = sink->write_error ? sink->write_error : sink->rotate_error,
+    };
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+static int open_sink(struct output *output, const struct output_options *options)
+{
+    bool is_stdout = strcmp(options->path, "-") == 0;
+    struct sink_file_options sink_options = {
+        .path = is_stdout ? NULL : options->path,
+        .fd = STDOUT_FILENO,
+        .rotate_bytes = options->rotate_bytes,
+        .rotate_keep = options->rotate_keep,
+        .mode = options->file_mode,
+    };
+    int r = sink_file_init(&output->sink, output->loop, &sink_options, on_run_written, output);
+
+    output->has_sink = r == 0;
+    return r;
+}
+
+int output_new(struct output **ret, struct loop *loop, const struct output_options *options)
+{
+    struct output *output = calloc(1, sizeof(*output));
+    int r = 0;
+
+    if (!output)
+        return -ENOMEM;
+    output->loop = loop;
+    output->memory = malloc(BLOCK_COUNT * BLOCK_BYTES);
+    for (size_t i = 0; i < BLOCK_COUNT && output->memory; i++)
+        output->blocks[i].data = output->memory + i * BLOCK_BYTES;
+    output->current = output->oldest = output->blocks;
+    sink_viewers_init(&output->viewers, loop, options->viewer_buffer_bytes, options->max_viewers);
+    if (!output->memory)
+        r = -ENOMEM;
+    else if (options->path)
+        r = open_sink(output, options);
+    if (r < 0) {
+        output_free(output);
+        return r;
+    }
+    *ret = output;
+    return 0;
+}
+
+static bool is_pending(const struct output *output)
+{
+    return output->oldest != output->current || output->current->used > output->current->written;
+}
+
+/* The kernel may still read the blocks: they are not freed before it says that it is done. */
+static void end_sink(struct output *output)
+{
+    uint64_t end_ns = clock_boot_ns() + FREE_WAIT_NS;
+
+    output->progress_fn = NULL;
+    output_flush(output);
+    while (is_pending(output) && clock_boot_ns() < end_ns && loop_run_once(output->loop, end_ns) == 0)
+        output_flush(output);
+    sink_file_cancel(&output->sink);
+    while (sink_file_busy(&output->sink) && loop_run_once(output->loop, UINT64_MAX) == 0)
+        ;
+    sink_file_deinit(&output->sink);
+}
+
+struct output *output_free(struct output *output)
+{
+    if (!output)
+        return NULL;
+    if (output->has_sink)
+        end_sink(output);
+    sink_viewers_deinit(&output->viewers);
+    free(output->memory);
+    free(output);
+    return NULL;
+}

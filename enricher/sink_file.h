@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The primary sink: a file with rotation by size, or a descriptor that is there already (standard output). Takes one run of whole lines at a time and says when all of it is
+ * written; until then it continues short writes and repeats failed ones, with back-off, for ever.
+ *
+ * F1  the bytes of a run reach the file in order, each once; what an error interrupts goes on at the byte where it stopped
+ * F2  a file begins and ends at a line's edge, whenever it is rotated or reopened, however full the disk is
+ * F3  rotation never loses a file that it was told to keep: FILE.i becomes FILE.(i+1) by rename(2) only, from the oldest on
+ *
+ * Symbolic links are not followed at the last component. Renames are made in the loop's thread: a handful every rotate_bytes.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "enricher/loop.h"
+
+struct sink_file_options {
+    const char *path;      /* copied; NULL: `fd` is written */
+    int fd;                /* duplicated */
+    uint64_t rotate_bytes; /* 0: never */
+    unsigned rotate_keep;  /* 0: the full file is removed */
+    unsigned mode;
+};
+
+struct sink_file {
+    struct loop *loop;
+    char *path, *older_name, *newer_name; /* the latter two: room for PATH.4294967295 */
+    struct sink_file_options options;
+    int fd;
+    bool regular;
+    bool torn_tail; /* what an earlier writer left does not end with a newline */
+    bool reopen_wanted;
+    uint64_t size_bytes, rotate_at_bytes;
+
+    const char *data;            /* the run, NULL: none */
+    size_t size, done, part_end; /* part_end: as far as this file takes it */
+    void (*fn)(void *arg);
+    void *arg;
+
+    struct loop_write write;
+    struct loop_timer retry;
+    uint64_t backoff_ns;
+    int write_error, rotate_error; /* errno, 0: fine */
+    uint64_t rotations, write_errors;
+};
+
+/* fn: a run is written. -ELOOP: the path is a symbolic link. -EINVAL: neither file, pipe nor character device. */
+int sink_file_init(struct sink_file *sink, struct loop *loop, const struct sink_file_options *options,
+    void (*fn)(void *arg), void *arg);
+/* Not while a write is in flight (sink_file_cancel() and turns of the loop end it). Tolerates all-zero and repeated calls. */
+void sink_file_deinit(struct sink_file *sink);
+
+/* data: whole lines, borrowed until fn is called; one run at a time. */
+void sink_file_write(struct sink_file *sink, const char *data, size_t size);
+bool sink_file_busy(const struct sink_file *sink);
+/* Opens the path again at the next edge of a line; where an error holds a line back, at once: the torn half is cut off the old file. */
+void sink_file_reopen(struct sink_file *sink);
+/* Gives up what is not written; fn is not called. */
+void sink_file_cancel(struct sink_file *sink);
