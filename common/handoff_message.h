@@ -15,6 +15,8 @@
 #define HANDOFF_MAGIC   0x6e6b6470u /* "pdkn" */
 #define HANDOFF_VERSION 1
 
+#define HANDOFF_SOCKET_DEFAULT "/run/podkin/collector.sock"
+
 enum handoff_type { HANDOFF_HELLO = 1, HANDOFF_ATTACH, HANDOFF_REFUSE };
 
 struct handoff_hello {

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/intake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+struct intake_loss {
+    uint64_t first_seq, last_seq;
+    uint64_t count[RECORD_TYPE_SLOTS];
+    uint32_t next; /* index + 1 */
+    bool waits;
+};
+
+#define PLACES 2 /* RECORD_LOST_BPF_RING, RECORD_LOST_QUEUE */
+
+int intake_init(struct intake *intake, struct queue_producer *queue, uint64_t *seq)
+{
+    *intake = (struct intake){.queue = queue, .seq = seq};
+    intake->losses = calloc((size_t)INTAKE_CPU_MAX * PLACES, sizeof(*intake->losses));
+    return intake->losses ? 0 : -ENOMEM;
+}
+
+void intake_deinit(struct intake *intake)
+{
+    free(intake->losses);
+    *intake = (struct intake){0};
+}
+
+static void refresh(struct intake *intake)
+{
+    if (intake->follow && !intake->consumer_broken && queue_producer_refresh(intake->queue) < 0)
+        intake->consumer_broken = true;
+}
+
+static void publish(struct intake *intake)
+{
+    queue_producer_publish(intake->queue);
+    intake->batch = 0;
+}
+
+/* What waits of one CPU and place, in the list from now on. */
+static struct intake_loss *open_loss(struct intake *intake, uint16_t cpu, enum record_lost_where where)
+{
+    uint32_t index = (uint32_t)cpu * PLACES + ((uint32_t)where - RECORD_LOST_BPF_RING);
+    struct intake_loss *loss = &intake->losses[index];
+
+    if (!loss->waits) {
+        *loss = (struct intake_loss){.first_seq = UINT64_MAX, .next = intake->first_loss, .waits = true};
+        intake->first_loss = index + 1;
+    }
+    return loss;
+}
+
+static void widen(struct intake_loss *loss, uint64_t first_seq, uint64_t last_seq)
+{
+    if (first_seq < loss->first_seq)
+        loss->first_seq = first_seq;
+    if (last_seq > loss->last_seq)
+        loss->last_seq = last_seq;
+}
+
+static bool tells_of_hooks_only(const struct intake_loss *loss)
+{
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+        if (i != RECORD_HOOK && loss->count[i] > 0)
+            return false;
+    }
+    return true;
+}
+
+static bool put_lost_record(struct intake *intake, uint32_t index)
+{
+    const struct intake_loss *loss = &intake->losses[index];
+    enum queue_class class = tells_of_hooks_only(loss) ? QUEUE_CLASS_HOOK : QUEUE_CLASS_LIFE; /* I3 */
+    struct record_lost *lost = queue_producer_reserve(intake->queue, sizeof(*lost), class);
+
+    if (!lost)
+        return false;
+    *lost = (struct record_lost){
+        .header = {.size = sizeof(*lost),
+            .type = RECORD_LOST,
+            .version = RECORD_VERSION,
+            .cpu = (uint16_t)(index / PLACES),
+            .seq = (*intake->seq)++,
+            .time_ns = clock_boot_ns()},
+        .first_seq = loss->first_seq,
+        .last_seq = loss->last_seq,
+        .where = RECORD_LOST_BPF_RING + index % PLACES,
+    };
+    memcpy(lost->count, loss->count, sizeof(lost->count));
+    queue_producer_commit(intake->queue);
+    intake->books.published[RECORD_LOST]++;
+    intake->books_changed = true;
+    return true;
+}
+
+static void put_waiting_losses(struct intake *intake)
+{
+    uint32_t *link = &intake->first_loss;
+
+    while (*link) {
+        struct intake_loss *loss = &intake->losses[*link - 1];
+
+        if (put_lost_record(intake, *link - 1)) {
+            loss->waits = false;
+            *link = loss->next;
+        } else {
+            link = &loss->next;
+        }
+    }
+}
+
+void intake_begin(struct intake *intake)
+{
+    refresh(intake);
+    put_waiting_losses(intake);
+}
+
+static void refuse(struct intake *intake, const struct record_header *record)
+{
+    struct intake_loss *loss = open_loss(intake, record->cpu, RECORD_LOST_QUEUE);
+
+    widen(loss, record->seq, record->seq);
+    loss->count[record->type]++;
+    intake->books.refused_queue[record->type]++;
+    intake->refused_count++;
+}
+
+int intake_put(const struct record_header *record, size_t size, void *arg)
+{
+    struct intake *intake = arg;
+    void *room;
+
+    intake->books_changed = true;
+    if (size < sizeof(*record) || record->size < sizeof(*record) || record->size > size ||
+        record->size > RECORD_SIZE_MAX || record->size % RECORD_ALIGN != 0 || record->type == RECORD_PAD ||
+        record->type >= RECORD_TYPE_COUNT || record->cpu >= INTAKE_CPU_MAX) {
+        intake->malformed_count++;
+        return 0;
+    }
+    room = queue_producer_reserve(
+        intake->queue, record->size, record->type == RECORD_HOOK ? QUEUE_CLASS_HOOK : QUEUE_CLASS_LIFE);
+    if (room) {
+        memcpy(room, record, record->size);
+        queue_producer_commit(intake->queue);
+        intake->books.published[record->type]++;
+    } else {
+        refuse(intake, record);
+    }
+    if (++intake->batch >= INTAKE_BATCH) {
+        publish(intake);
+        refresh(intake); /* I4 */
+    }
+    return 0;
+}
+
+void intake_put_loss(const struct record_lost *lost, void *arg)
+{
+    struct intake *intake = arg;
+    struct intake_loss *loss;
+
+    intake->books_changed = true;
+    if (lost->header.cpu >= INTAKE_CPU_MAX) {
+        intake->malformed_count++;
+        return;
+    }
+    loss = open_loss(intake, lost->header.cpu, RECORD_LOST_BPF_RING);
+    widen(loss, lost->first_seq, lost->last_seq);
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+        loss->count[i] += lost->count[i];
+        intake->books.refused_ring[i] += lost->count[i];
+        intake->refused_count += lost->count[i];
+    }
+}
+
+void intake_end(struct intake *intake)
+{
+    put_waiting_losses(intake);
+    publish(intake);
+    if (intake->books_changed)
+        queue_producer_store_books(intake->queue, &intake->books);
+    intake->books_changed = false;
+}
+
+void intake_follow(struct intake *intake, bool follow)
+{
+    intake->follow = follow;
+    intake->consumer_broken = false;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * From the BPF ring buffer into the queue: copies records, publishes in batches, and keeps the books of what was refused.
+ *
+ *   intake_begin() ─► intake_put() a record ─► intake_put_loss() a CPU that lost in the kernel ─► intake_end()
+ *
+ * I1  a record is either published or counted as refused, by type, and its (cpu, seq) lies within a LOST record that goes out later
+ * I2  the counts of all LOST records published and waiting = all refusals, exact by CPU, place and type
+ * I3  LOST goes out as soon as there is room: it may use the reserve when it tells of anything but hook records, else it waits for
+ *     the room that hook records need (or a stalled consumer would have its reserve eaten by reports of what did not fit)
+ * I4  the consumer's head is read once a batch of INTAKE_BATCH, and only while there is a consumer (intake_follow())
+ *
+ * The records are the kernel's; only their framing is looked at.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/queue.h"
+#include "common/record.h"
+
+#define INTAKE_BATCH   64
+#define INTAKE_CPU_MAX 8192 /* the kernel's own limit (NR_CPUS) */
+
+struct intake_loss; /* refused and not yet reported, of one CPU and place */
+
+struct intake {
+    struct queue_producer *queue; /* borrowed */
+    uint64_t *seq;                /* the collector's own count, borrowed: each LOST takes one */
+    struct intake_loss *losses;   /* by CPU and place; untouched pages cost nothing */
+    uint32_t first_loss;          /* list of those that wait: index + 1, 0: none */
+    unsigned batch;               /* committed since the last publish */
+    bool follow, consumer_broken;
+    bool books_changed;
+    struct queue_books books;
+    uint64_t refused_count;   /* all refusals since the start, both places */
+    uint64_t malformed_count; /* records whose framing cannot be: a bug of ours */
+};
+
+/* 0 or -ENOMEM. */
+int intake_init(struct intake *intake, struct queue_producer *queue, uint64_t *seq);
+void intake_deinit(struct intake *intake);
+
+/* Takes the room that was released and lets waiting LOST records out first. */
+void intake_begin(struct intake *intake);
+
+/* A probe_record_fn: copies one record of the ring buffer (`size`: what the ring buffer says). Always 0. */
+int intake_put(const struct record_header *record, size_t size, void *intake);
+
+/* A probe_lost_fn: what the ring buffer refused on one CPU. */
+void intake_put_loss(const struct record_lost *lost, void *intake);
+
+/* Lets LOST records out, publishes, stores the books. */
+void intake_end(struct intake *intake);
+
+/* There is a consumer now, or there is none: its page is not looked at. Forgets what the last one broke. */
+void intake_follow(struct intake *intake, bool follow);
