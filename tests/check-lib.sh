@@ -108,9 +108,11 @@ configure() {
     fi
 }
 
-# build DIR: what is written to the log ends with the first errors, if any.
+# build DIR [TARGET…]
 build() {
-    ninja -C "$tree/$1"
+    build_dir=$1
+    shift
+    ninja -C "$tree/$build_dir" "$@"
 }
 
 # An nginx to run, in $nginx: the system's own, else one that is unpacked into build/ and not installed, because the package would start a web

@@ -26,6 +26,7 @@ struct events_private {
     struct stamp *stamps;
     size_t stamp_count, stamp_capacity, stamp_next;
     bool threaded;
+    _Atomic bool at_end;
     pthread_t thread;
     pthread_mutex_t lock;
     const char **strings; /* the set of interned strings */
@@ -198,7 +199,13 @@ static void *read_pipe(void *arg)
 
     while (take_bytes(p, p->fd) > 0)
         ;
+    p->at_end = true;
     return NULL;
+}
+
+bool events_at_end(const struct events *events)
+{
+    return events->private->at_end;
 }
 
 /* At the end of a file that was rotated away: the one that follows it, -1 when it is still the newest. */

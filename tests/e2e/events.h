@@ -45,6 +45,8 @@ void events_open_pipe(struct events *events, int fd); /* borrowed, until close *
 void events_close(struct events *events);
 /* Takes in what is there now. */
 void events_read(struct events *events);
+/* A pipe: its writer has closed it. */
+bool events_at_end(const struct events *events);
 
 /* How many events of the container; -1: all types that are fork, exec or exit. */
 size_t events_count(const struct events *events, const struct test_container *container, int type);

@@ -1,38 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shortest way through everything: a few processes in one container whose Pod is known from the start. */
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "tests/e2e/events.h"
-#include "tests/e2e/node.h"
-#include "tests/e2e/oracle.h"
-#include "tests/e2e/pod.h"
-#include "tests/e2e/tap.h"
-#include "tests/e2e/workload.h"
+#include "tests/e2e/scene.h"
 
-static struct node node;
-static struct events events;
-static char source[128];
-
-static bool start(void)
-{
-    node_init(&node);
-    (void)snprintf(source, sizeof(source), "file:%s", node.pods);
-    if (!node_start_collector(&node, NULL) || !node_start_enricher(&node, "--source", source, NULL))
-        return false;
-    events_open_file(&events, node.output);
-    return true;
-}
-
-static void stop(void)
-{
-    if (node.enricher > 0)
-        tap_expect_equal(node_stop_enricher(&node, SIGTERM), 0, "enricher's exit status");
-    if (node.collector > 0)
-        tap_expect_equal(node_stop_collector(&node, SIGTERM), 0, "collector's exit status");
-    events_close(&events);
-    node_end(&node);
-}
+static struct scene scene;
 
 static void fork_exec_exit(void *arg)
 {
@@ -40,7 +14,7 @@ static void fork_exec_exit(void *arg)
     workload_exec_true(3);
     (void)workload_spawn((const char *const[]){"/bin/sh", "-c", "exit 7", NULL});
     if (fork() == 0)
-        raise(SIGKILL);
+        (void)raise(SIGKILL);
     (void)wait(NULL);
 }
 
@@ -48,8 +22,8 @@ static void check_details(const struct test_container *container)
 {
     bool shell = false, seven = false, killed = false;
 
-    for (size_t i = 0; i < events.count; i++) {
-        const struct event *event = &events.list[i];
+    for (size_t i = 0; i < scene.events.count; i++) {
+        const struct event *event = &scene.events.list[i];
 
         if (!event_is_of(event, container))
             continue;
@@ -63,53 +37,52 @@ static void check_details(const struct test_container *container)
     tap_expect(killed, "no exit event with SIGKILL");
 }
 
-static void in_shape(enum pod_shape shape)
+static void known_pod(void)
 {
-    struct test_pod pod;
-    const struct test_pod *list[] = {&pod};
-    struct test_container *container = &pod.containers[0];
+    struct oracle_counts counts;
 
-    if (!start())
+    if (!scene_start(&scene, 3)) /* one in each shape: systemd's, cgroupfs', one level deeper */
         return;
-    tap_expect_equal(test_pod_make(&pod, shape, "shop", "cart", 1), 0, "making the Pod");
-    tap_expect_equal(test_pods_write(node.pods, list, 1), 0, "writing the Pod file");
-    tap_expect_equal(oracle_watch(container), 0, "watching the cgroup");
-    tap_expect_equal(workload_run(container, fork_exec_exit, NULL), 0, "the workload");
-    oracle_expect_equal(&events, container, 10000);
-    tap_expect_equal(oracle_total(container), 6 + 4 + 6, "what the kernel counted");
-    workload_expect_complete(&events, &pod, container);
-    workload_expect_clean(&events, container);
-    check_details(container);
-    test_pod_remove(&pod);
-    stop();
+    scene_reveal(&scene);
+    for (unsigned i = 0; i < 3; i++) {
+        tap_expect_equal(workload_run(scene_container(&scene, i), fork_exec_exit, NULL), 0, "the workload");
+        counts = oracle_read(scene_container(&scene, i));
+        tap_expect_equal(counts.forks, 6, "forks that the kernel counted");
+        tap_expect_equal(counts.execs, 4, "execs that the kernel counted");
+        tap_expect_equal(counts.exits, 6, "exits that the kernel counted");
+    }
+    scene_check(&scene, 10000);
+    for (unsigned i = 0; i < 3; i++)
+        check_details(scene_container(&scene, i));
+    scene_end(&scene);
 }
 
-static void systemd_shape(void)
+static void late_pod(void)
 {
-    in_shape(POD_SHAPE_SYSTEMD);
-}
-
-static void cgroupfs_shape(void)
-{
-    in_shape(POD_SHAPE_CGROUPFS);
-}
-
-static void crio_shape(void)
-{
-    in_shape(POD_SHAPE_CRIO);
+    if (!scene_start(&scene, 3))
+        return;
+    for (unsigned i = 0; i < 3; i++)
+        (void)workload_run(scene_container(&scene, i), fork_exec_exit, NULL);
+    node_sleep_ms(500);
+    events_read(&scene.events);
+    tap_expect_equal(
+        events_count(&scene.events, scene_container(&scene, 0), -1), 0, "events before the metadata");
+    scene_reveal(&scene);
+    scene_check(&scene, 10000);
+    scene_end(&scene);
 }
 
 static void host_process(void)
 {
     size_t found = 0;
 
-    if (!start())
+    if (!scene_start(&scene, 0))
         return;
     (void)workload_spawn((const char *const[]){"/bin/sh", "-c", "exit 0 # podkin-e2e-host", NULL});
     for (unsigned i = 0; i < 1000 && !found; i++) {
-        events_read(&events);
-        for (size_t at = 0; at < events.count; at++) {
-            const struct event *event = &events.list[at];
+        events_read(&scene.events);
+        for (size_t at = 0; at < scene.events.count; at++) {
+            const struct event *event = &scene.events.list[at];
 
             if (event->type != EVENT_EXEC || !strstr(event->arguments, "podkin-e2e-host"))
                 continue;
@@ -121,15 +94,14 @@ static void host_process(void)
         node_sleep_ms(2);
     }
     tap_expect_equal(found, 1, "exec events of the host process");
-    stop();
+    scene_end(&scene);
 }
 
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
-        {"every event of a container in systemd's shape has its Pod", systemd_shape},
-        {"every event of a container in cgroupfs' shape has its Pod", cgroupfs_shape},
-        {"every event of a container one level deeper has its Pod", crio_shape},
+        {"every event of a known Pod is complete, in each shape of cgroup", known_pod},
+        {"every event before the metadata is held and complete after", late_pod},
         {"a host process is emitted at once without Pod", host_process},
     };
 

@@ -60,6 +60,25 @@ void workload_exec_true(unsigned count)
     }
 }
 
+static void vfork_true(const char *path)
+{
+    pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): it is what is tested */
+
+    if (pid == 0) {
+        (void)execl(path, "e2e-true", (char *)NULL);
+        _exit(127);
+    }
+    (void)waitpid(pid, NULL, 0);
+}
+
+void workload_vfork_true(unsigned count)
+{
+    const char *path = workload_true();
+
+    for (unsigned i = 0; i < count; i++)
+        vfork_true(path);
+}
+
 int workload_spawn(const char *const argv[])
 {
     pid_t pid;

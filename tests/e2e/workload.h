@@ -14,6 +14,8 @@ int workload_run(const struct test_container *container, workload_fn *fn, void *
 
 /* fork + exec of the shortest program there is; count times, one after the other. */
 void workload_exec_true(unsigned count);
+/* The same with vfork, which is faster. */
+void workload_vfork_true(unsigned count);
 /* posix_spawn, which is vfork + exec. The wait status. */
 int workload_spawn(const char *const argv[]);
 const char *workload_true(void);
