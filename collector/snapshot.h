@@ -22,7 +22,7 @@ struct snapshot;
 struct snapshot_options {
     const struct probe *probe; /* outlives the snapshot */
     const char *cgroup_root;   /* mount point of the cgroup2 hierarchy; borrowed during snapshot_start() */
-    uint64_t *seq;             /* the collector's own count: each record takes *seq and adds one; outlives the snapshot */
+    uint64_t *seq; /* the collector's own count: each record takes *seq and adds one; outlives the snapshot */
 };
 
 enum snapshot_progress {
@@ -31,7 +31,8 @@ enum snapshot_progress {
 };
 
 /* Opens the iterator, the cgroup root and the memfd; reads nothing yet. 0 or negative errno with a line in `error`. */
-int snapshot_start(struct snapshot **ret, const struct snapshot_options *options, char error[PROBE_ERROR_MAX]);
+int snapshot_start(
+    struct snapshot **ret, const struct snapshot_options *options, char error[PROBE_ERROR_MAX]);
 
 /* Takes about 64 KiB more. enum snapshot_progress, or negative errno: this snapshot is broken, free it. After SNAPSHOT_DONE: DONE again. */
 int snapshot_step(struct snapshot *snapshot);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/probe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "collector/bpf_message.h"
+#include "collector/loss.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "process.skel.h"
+#include "snapshot.skel.h"
+
+#define BTF_PATH "/sys/kernel/btf/vmlinux"
+
+/* One drain under way. */
+struct drain_call {
+    probe_record_fn fn;
+    void *arg;
+    size_t budget;
+    int count;
+    int result;
+};
+
+/* The two counters of the ring buffer that the kernel lets anyone read. */
+struct ring_positions {
+    const uint64_t *consumer, *producer;
+};
+
+struct probe {
+    enum probe_kind kind;
+    struct process_bpf *process;
+    struct snapshot_bpf *snapshot;
+    struct bpf_link *iterator;
+    struct ring_buffer *ring;
+    size_t ring_bytes;
+    struct ring_positions positions;
+    struct cpu_state *states; /* mapped; cpu_count of them */
+    struct loss_seen *seen;
+    int cpu_count;
+    uint64_t refused[RECORD_TYPE_SLOTS];
+    struct drain_call drain;
+};
+
+static size_t page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* One line for the user; returns `r`. */
+__attribute__((format(printf, 3, 4))) static int fail(
+    char error[PROBE_ERROR_MAX], int r, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(error, PROBE_ERROR_MAX, format, arguments);
+    va_end(arguments);
+    return r;
+}
+
+static int fail_load(char error[PROBE_ERROR_MAX], int r, const char *what, const struct bpf_message *message)
+{
+    if (r == -EPERM || r == -EACCES) {
+        const char *detail = message->verdict;
+
+        return fail(error, r, "%s: %s: CAP_BPF and CAP_PERFMON are needed%s%s", what, strerror(-r),
+            detail[0] ? "; verifier: " : "", detail);
+    }
+    return fail(error, r, "%s: %s: %s", what, strerror(-r), bpf_message_text(message));
+}
+
+/* ---- loading -------------------------------------------------------------------------------------------- */
+
+/* Whether the kernel's own type of a tracepoint has this many arguments (void *data included). */
+static bool tracepoint_has_arguments(const struct btf *btf, const char *name, unsigned int count)
+{
+    int id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
+    const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+
+    type = type ? btf__type_by_id(btf, type->type) : NULL; /* pointer */
+    type = type ? btf__type_by_id(btf, type->type) : NULL; /* to function */
+    return type && btf_is_func_proto(type) && btf_vlen(type) == count;
+}
+
+static bool exit_tells_group_dead(void)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool tells = btf && tracepoint_has_arguments(btf, "btf_trace_sched_process_exit", 3);
+
+    btf__free(btf);
+    return tells;
+}
+
+static size_t ring_size(size_t wanted)
+{
+    size_t size = page_bytes();
+
+    if (!wanted)
+        wanted = PROBE_RING_BYTES_DEFAULT;
+    while (size < wanted && size < (UINT64_C(1) << 31))
+        size *= 2;
+    return size;
+}
+
+static bool name_ends(const char *name, const char *end)
+{
+    size_t name_size = strlen(name), end_size = strlen(end);
+
+    return name_size >= end_size && strcmp(name + name_size - end_size, end) == 0;
+}
+
+static int load_process(struct probe *probe, const struct probe_options *options, enum probe_kind kind)
+{
+    struct process_bpf *skeleton = process_bpf__open();
+    struct bpf_program *program;
+    int r;
+
+    if (!skeleton)
+        return -errno;
+    bpf_object__for_each_program(program, skeleton->obj)(void) bpf_program__set_autoload(
+        program, name_ends(bpf_program__name(program), kind == PROBE_KIND_TP_BTF ? "_tp_btf" : "_raw_tp"));
+    skeleton->rodata->epoch_ns = options->epoch_ns;
+    skeleton->rodata->ring_bytes = probe->ring_bytes;
+    skeleton->rodata->exit_tells_group_dead = exit_tells_group_dead();
+    r = bpf_map__set_max_entries(skeleton->maps.ring, (__u32)probe->ring_bytes);
+    if (!r)
+        r = bpf_map__set_max_entries(skeleton->maps.cpu_states, (__u32)probe->cpu_count);
+    if (!r)
+        r = process_bpf__load(skeleton);
+    if (r) {
+        process_bpf__destroy(skeleton);
+        return r;
+    }
+    probe->process = skeleton;
+    probe->kind = kind;
+    return 0;
+}
+
+static int load_process_any(
+    struct probe *probe, const struct probe_options *options, char error[PROBE_ERROR_MAX])
+{
+    static const enum probe_kind order[] = {PROBE_KIND_TP_BTF, PROBE_KIND_RAW_TP};
+    struct bpf_message message = {0};
+    int r = -EINVAL;
+
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        if (options->kind != PROBE_KIND_AUTO && options->kind != order[i])
+            continue;
+        bpf_message_begin(&message);
+        r = load_process(probe, options, order[i]);
+        bpf_message_end();
+        if (!r)
+            return 0;
+    }
+    return fail_load(error, r, "loading the process hooks", &message);
+}
+
+static int load_snapshot(struct probe *probe, bool sleepable)
+{
+    struct snapshot_bpf *skeleton = snapshot_bpf__open();
+    struct bpf_link *link = NULL;
+    struct bpf_program *program;
+    int r;
+
+    if (!skeleton)
+        return -errno;
+    (void)bpf_program__set_autoload(skeleton->progs.snapshot_processes, sleepable);
+    (void)bpf_program__set_autoload(skeleton->progs.snapshot_processes_no_args, !sleepable);
+    r = bpf_map__reuse_fd(skeleton->maps.process_states, bpf_map__fd(probe->process->maps.process_states));
+    if (!r)
+        r = snapshot_bpf__load(skeleton);
+    if (!r) {
+        program = sleepable ? skeleton->progs.snapshot_processes : skeleton->progs.snapshot_processes_no_args;
+        link = bpf_program__attach_iter(program, NULL);
+        r = link ? 0 : -errno;
+    }
+    if (r) {
+        snapshot_bpf__destroy(skeleton);
+        return r;
+    }
+    probe->snapshot = skeleton;
+    probe->iterator = link;
+    return 0;
+}
+
+static int load_snapshot_any(struct probe *probe, char error[PROBE_ERROR_MAX])
+{
+    struct bpf_message message;
+    int r;
+
+    bpf_message_begin(&message);
+    r = load_snapshot(probe, true);
+    if (r && r != -EPERM)
+        r = load_snapshot(probe, false);
+    bpf_message_end();
+    return r ? fail_load(error, r, "loading the task iterator", &message) : 0;
+}
+
+/* Which mount namespace is the host's: as process 1 has it, whose /proc/1/ns may be closed to us. The iterator begins with the lowest pid;
+ * where process 1 is hidden, kthreadd (2) comes first and lives in the same. Inside a pid namespace neither is to be seen, and no binary
+ * is taken as the host's. */
+static int find_host_mnt_ns(struct probe *probe, uint32_t wanted, char error[PROBE_ERROR_MAX])
+{
+    CLEANUP_CLOSE int fd = wanted ? -1 : probe_open_process_iterator(probe);
+    struct record_process process = {0};
+    ssize_t n;
+
+    if (!wanted) {
+        n = fd < 0 ? -1 : read(fd, &process, sizeof(process));
+        if (n < 0)
+            return fail(error, -errno, "reading the task iterator: %s", strerror(errno));
+        if ((size_t)n == sizeof(process) && process.header.tgid <= 2)
+            wanted = process.ns.mnt;
+    }
+    probe->process->bss->host_mnt_ns = wanted;
+    probe->snapshot->bss->host_mnt_ns = wanted;
+    return 0;
+}
+
+/* ---- the shared memory ------------------------------------------------------------------------------------ */
+
+static int on_sample(void *arg, void *data, size_t size)
+{
+    struct drain_call *drain = arg;
+    const struct record_header *record = data;
+
+    if (size < sizeof(*record) || record->size != size)
+        return drain->result = -EBADMSG;
+    drain->count++;
+    drain->result = drain->fn(record, size, drain->arg);
+    if (drain->result < 0)
+        return drain->result;
+    return drain->budget && (size_t)drain->count >= drain->budget ? -ECANCELED : 0;
+}
+
+static int map_position(int fd, size_t offset, const uint64_t **ret)
+{
+    void *page = mmap(NULL, page_bytes(), PROT_READ, MAP_SHARED, fd, (off_t)offset);
+
+    if (page == MAP_FAILED)
+        return -errno;
+    *ret = page;
+    return 0;
+}
+
+static size_t states_bytes(const struct probe *probe)
+{
+    size_t page = page_bytes(), size = (size_t)probe->cpu_count * sizeof(struct cpu_state);
+
+    return (size + page - 1) / page * page;
+}
+
+/* Kernel documentation, bpf/ringbuf.rst: page 0 holds the consumer's position, page 1 the producer's. */
+static int map_memory(struct probe *probe, char error[PROBE_ERROR_MAX])
+{
+    int ring_fd = bpf_map__fd(probe->process->maps.ring),
+        states_fd = bpf_map__fd(probe->process->maps.cpu_states), r;
+    void *states = mmap(NULL, states_bytes(probe), PROT_READ | PROT_WRITE, MAP_SHARED, states_fd, 0);
+
+    if (states == MAP_FAILED)
+        return fail(error, -errno, "mapping the loss counters: %s", strerror(errno));
+    probe->states = states;
+    r = map_position(ring_fd, 0, &probe->positions.consumer);
+    if (!r)
+        r = map_position(ring_fd, page_bytes(), &probe->positions.producer);
+    if (r)
+        return fail(error, r, "mapping the ring buffer: %s", strerror(-r));
+    probe->ring = ring_buffer__new(ring_fd, on_sample, &probe->drain, NULL);
+    return probe->ring ? 0 : fail(error, -errno, "opening the ring buffer: %s", strerror(errno));
+}
+
+int probe_new(struct probe **ret, const struct probe_options *options, char error[PROBE_ERROR_MAX])
+{
+    struct probe *probe;
+    int r;
+
+    if (access(BTF_PATH, R_OK))
+        return fail(
+            error, -errno, BTF_PATH ": %s: a kernel with CONFIG_DEBUG_INFO_BTF=y is needed", strerror(errno));
+    probe = calloc(1, sizeof(*probe));
+    if (!probe)
+        return fail(error, -ENOMEM, "out of memory");
+    probe->ring_bytes = ring_size(options->ring_bytes);
+    probe->cpu_count = libbpf_num_possible_cpus();
+    r = probe->cpu_count > 0 ? 0 : fail(error, -EINVAL, "the number of CPUs is not known");
+    if (!r) {
+        probe->seen = calloc((size_t)probe->cpu_count, sizeof(*probe->seen));
+        r = probe->seen ? 0 : fail(error, -ENOMEM, "out of memory");
+    }
+    if (!r)
+        r = load_process_any(probe, options, error);
+    if (!r)
+        r = load_snapshot_any(probe, error);
+    if (!r)
+        r = find_host_mnt_ns(probe, options->host_mnt_ns, error);
+    if (!r)
+        r = map_memory(probe, error);
+    if (r) {
+        probe_free(probe);
+        return r;
+    }
+    *ret = probe;
+    return 0;
+}
+
+int probe_attach(struct probe *probe, char error[PROBE_ERROR_MAX])
+{
+    struct bpf_message message;
+    int r;
+
+    bpf_message_begin(&message);
+    r = process_bpf__attach(probe->process);
+    bpf_message_end();
+    if (r) {
+        process_bpf__detach(probe->process);
+        return fail_load(error, r, "attaching the process hooks", &message);
+    }
+    return 0;
+}
+
+struct probe *probe_free(struct probe *probe)
+{
+    if (!probe)
+        return NULL;
+    ring_buffer__free(probe->ring);
+    if (probe->positions.consumer)
+        (void)munmap((void *)probe->positions.consumer, page_bytes());
+    if (probe->positions.producer)
+        (void)munmap((void *)probe->positions.producer, page_bytes());
+    if (probe->states)
+        (void)munmap(probe->states, states_bytes(probe));
+    (void)bpf_link__destroy(probe->iterator);
+    snapshot_bpf__destroy(probe->snapshot);
+    process_bpf__destroy(probe->process);
+    free(probe->seen);
+    free(probe);
+    return NULL;
+}
+
+const char *probe_kind_name(const struct probe *probe)
+{
+    return probe->kind == PROBE_KIND_TP_BTF ? "tp_btf" : "raw_tp";
+}
+
+/* ---- at work ------------------------------------------------------------------------------------------------ */
+
+int probe_fd(const struct probe *probe)
+{
+    return ring_buffer__epoll_fd(probe->ring);
+}
+
+int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget)
+{
+    int r;
+
+    probe->drain = (struct drain_call){.fn = fn, .arg = arg, .budget = budget};
+    r = ring_buffer__consume(probe->ring);
+    if (probe->drain.result < 0)
+        return probe->drain.result;
+    return r < 0 && r != -ECANCELED ? r : probe->drain.count;
+}
+
+int probe_read_losses(struct probe *probe, probe_lost_fn fn, void *arg)
+{
+    uint64_t now = clock_boot_ns();
+    struct record_lost lost;
+    int reported = 0;
+
+    for (int cpu = 0; cpu < probe->cpu_count; cpu++) {
+        if (!loss_collect(&probe->states[cpu], &probe->seen[cpu], (uint16_t)cpu, now, &lost))
+            continue;
+        for (unsigned int type = 0; type < RECORD_TYPE_SLOTS; type++)
+            probe->refused[type] += lost.count[type];
+        fn(&lost, arg);
+        reported++;
+    }
+    return reported;
+}
+
+void probe_get_refused(const struct probe *probe, uint64_t ret_by_type[RECORD_TYPE_SLOTS])
+{
+    memcpy(ret_by_type, probe->refused, sizeof(probe->refused));
+}
+
+uint64_t probe_made_count(const struct probe *probe)
+{
+    uint64_t made = 0;
+
+    for (int cpu = 0; cpu < probe->cpu_count; cpu++)
+        made += __atomic_load_n(&probe->states[cpu].made, __ATOMIC_RELAXED);
+    return made;
+}
+
+size_t probe_ring_bytes(const struct probe *probe)
+{
+    return probe->ring_bytes;
+}
+
+size_t probe_used_bytes(const struct probe *probe)
+{
+    uint64_t consumer = __atomic_load_n(probe->positions.consumer, __ATOMIC_ACQUIRE);
+    uint64_t producer = __atomic_load_n(probe->positions.producer, __ATOMIC_ACQUIRE);
+
+    return producer > consumer ? (size_t)(producer - consumer) : 0;
+}
+
+int probe_open_process_iterator(const struct probe *probe)
+{
+    int fd = bpf_iter_create(bpf_link__fd(probe->iterator));
+
+    return fd < 0 ? -errno : fd;
+}
+
+uint32_t probe_host_mnt_ns(const char *proc_root)
+{
+    char path[256];
+    struct stat status;
+
+    (void)snprintf(path, sizeof(path), "%s/1/ns/mnt", proc_root);
+    return stat(path, &status) ? 0 : (uint32_t)status.st_ino;
+}
