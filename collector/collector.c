@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/collector.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/unix_socket.h"
+
+#define DRAIN_BUDGET     16384 /* records a turn: the rest comes in the next, after a look at the sockets */
+#define DRAIN_BUSY_NS    (1 * NS_PER_MS)
+#define DRAIN_IDLE_NS    (10 * NS_PER_MS)
+#define DRAIN_IDLE_AFTER (50 * NS_PER_MS)
+#define QUOTA_LINES      20
+#define MIB(bytes)       ((unsigned long long)(bytes) >> 20)
+
+/* ---- drain ------------------------------------------------------------------------------------------------------- */
+
+/* Records handed over. The kernel's losses are read after the records that came before them. */
+static int drain(struct collector *c)
+{
+    int drained;
+
+    intake_begin(&c->intake);
+    drained = probe_drain(c->probe, intake_put, &c->intake, DRAIN_BUDGET);
+    if (drained < DRAIN_BUDGET)
+        (void)probe_read_losses(c->probe, intake_put_loss, &c->intake);
+    intake_end(&c->intake);
+    if (drained > 0)
+        c->last_record_ns = clock_boot_ns();
+    if (c->intake.malformed_count != c->malformed_said) {
+        log_error("%llu records with impossible framing came from the kernel: dropped",
+            (unsigned long long)(c->intake.malformed_count - c->malformed_said));
+        c->malformed_said = c->intake.malformed_count;
+    }
+    return drained;
+}
+
+static uint64_t drain_interval_ns(const struct collector *c, int drained, uint64_t now_ns)
+{
+    if (drained >= DRAIN_BUDGET || (c->snapshot && !c->snapshot_done))
+        return 0;
+    return now_ns - c->last_record_ns < DRAIN_IDLE_AFTER ? DRAIN_BUSY_NS : DRAIN_IDLE_NS;
+}
+
+/* ---- snapshot ---------------------------------------------------------------------------------------------------- */
+
+static void drop_snapshot(struct collector *c)
+{
+    c->snapshot = snapshot_free(c->snapshot);
+    c->snapshot_done = false;
+}
+
+static int begin_snapshot(struct collector *c)
+{
+    const struct snapshot_options options = {
+        .probe = c->probe, .cgroup_root = c->conf.cgroup_root, .seq = &c->seq};
+    char error[PROBE_ERROR_MAX];
+    int r;
+
+    drop_snapshot(c);
+    c->refused_before_snapshot = c->intake.refused_count;
+    r = snapshot_start(&c->snapshot, &options, error);
+    if (r < 0)
+        log_error("snapshot: %s", error);
+    return r;
+}
+
+static int step_snapshot(struct collector *c)
+{
+    int r = snapshot_step(c->snapshot);
+
+    if (r == SNAPSHOT_DONE)
+        c->snapshot_done = true;
+    if (r < 0) {
+        log_error("snapshot: %s", strerror(-r));
+        drop_snapshot(c);
+    }
+    return r;
+}
+
+/* ---- consumer ---------------------------------------------------------------------------------------------------- */
+
+static void say_about_peer(struct collector *c, const char *line)
+{
+    struct quota *quota = &c->quota;
+    uint64_t now_ns = clock_boot_ns(), refill = (now_ns - quota->filled_ns) / NS_PER_SEC;
+
+    if (refill > 0) {
+        quota->left = quota->left + refill > QUOTA_LINES ? QUOTA_LINES : quota->left + (unsigned)refill;
+        quota->filled_ns = now_ns;
+    }
+    if (quota->left == 0) {
+        quota->suppressed_count++;
+        return;
+    }
+    quota->left--;
+    if (quota->suppressed_count > 0)
+        log_warning(
+            "%s (and %llu lines like it not said)", line, (unsigned long long)quota->suppressed_count);
+    else
+        log_info("%s", line);
+    quota->suppressed_count = 0;
+}
+
+/* C5. Until the page is renewed it is not looked at, and nobody else is given it. */
+static int renew_cursor(struct collector *c)
+{
+    int r;
+
+    if (!c->cursor_used)
+        return 0;
+    r = queue_producer_renew_cursor(c->queue);
+    if (r < 0)
+        log_error("cannot make a new cursor page: %s", strerror(-r));
+    else
+        c->cursor_used = false;
+    return r;
+}
+
+/* The consumer is gone, or has to go: what it released last counts, if it can be. */
+static void end_consumer(struct collector *c, const char *why)
+{
+    char line[256];
+
+    if (c->cursor_used && !c->intake.consumer_broken)
+        (void)queue_producer_refresh(c->queue);
+    intake_follow(&c->intake, false);
+    handoff_close_connection(&c->handoff);
+    (void)renew_cursor(c);
+    if (c->snapshot && !c->snapshot_done)
+        drop_snapshot(c);
+    (void)snprintf(
+        line, sizeof(line), "%s; %zu bytes wait for the next", why, queue_producer_used_bytes(c->queue));
+    say_about_peer(c, line);
+}
+
+static void attach_consumer(struct collector *c)
+{
+    struct handoff_attach message = {.magic = HANDOFF_MAGIC,
+        .version = HANDOFF_VERSION,
+        .type = HANDOFF_ATTACH,
+        .record_version = RECORD_VERSION,
+        .epoch_ns = c->epoch_ns,
+        .attach_count = c->attach_count + 1,
+        .snapshot_bytes = snapshot_bytes(c->snapshot)};
+    struct queue_fds queue;
+    char line[160];
+    int r;
+
+    (void)snprintf(message.hook_kind, sizeof(message.hook_kind), "%s", probe_kind_name(c->probe));
+    queue_producer_get_fds(c->queue, &queue);
+    c->cursor_used = true;
+    r = handoff_send_attach(&c->handoff, &message,
+        (const int[HANDOFF_FD_COUNT]){[HANDOFF_FD_RING] = queue.ring,
+            [HANDOFF_FD_CURSOR] = queue.cursor,
+            [HANDOFF_FD_DOORBELL] = queue.doorbell,
+            [HANDOFF_FD_HOLD] = c->hold_fd,
+            [HANDOFF_FD_SNAPSHOT] = snapshot_fd(c->snapshot)});
+    if (r < 0) {
+        (void)snprintf(line, sizeof(line), "consumer not attached: %s", strerror(-r));
+        end_consumer(c, line);
+        return;
+    }
+    c->attach_count++;
+    intake_follow(&c->intake, true);
+    (void)snprintf(line, sizeof(line),
+        "consumer %llu attached: %u processes and %u cgroups in its snapshot, %zu bytes in the queue",
+        (unsigned long long)c->attach_count, snapshot_process_count(c->snapshot),
+        snapshot_cgroup_count(c->snapshot), queue_producer_used_bytes(c->queue));
+    drop_snapshot(c);
+    say_about_peer(c, line);
+}
+
+/* C4 */
+static void prepare_consumer(struct collector *c)
+{
+    if (renew_cursor(c) < 0) {
+        end_consumer(c, "consumer turned away");
+        return;
+    }
+    if (c->snapshot_done && c->attach_count == 0 && c->intake.refused_count == c->refused_before_snapshot)
+        attach_consumer(c);
+    else if (begin_snapshot(c) < 0)
+        end_consumer(c, "consumer turned away");
+}
+
+static void on_handoff(struct collector *c, enum handoff_event event)
+{
+    switch (event) {
+    case HANDOFF_NOTHING:
+        break;
+    case HANDOFF_REFUSED:
+        say_about_peer(c, handoff_line(&c->handoff));
+        break;
+    case HANDOFF_WANTED:
+        prepare_consumer(c);
+        break;
+    case HANDOFF_GONE:
+        end_consumer(c, handoff_line(&c->handoff));
+        break;
+    }
+}
+
+static void go_on_with_consumer(struct collector *c)
+{
+    if (c->intake.consumer_broken) { /* Q3 */
+        end_consumer(c, "consumer cut off: it wrote a release position that cannot be");
+        return;
+    }
+    if (c->handoff.state != HANDOFF_PREPARING || !c->snapshot || c->snapshot_done)
+        return;
+    if (step_snapshot(c) < 0)
+        end_consumer(c, "consumer turned away");
+    else if (c->snapshot_done)
+        attach_consumer(c);
+}
+
+/* ---- loop -------------------------------------------------------------------------------------------------------- */
+
+static void on_signal(struct collector *c)
+{
+    struct signalfd_siginfo info;
+
+    while (read(c->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP)
+            log_info("SIGHUP: there is nothing to read anew");
+        else
+            c->stop = true;
+    }
+}
+
+enum { WAIT_RING, WAIT_SIGNAL, WAIT_LISTENER, WAIT_CONNECTION, WAIT_COUNT };
+
+static int turn(struct collector *c, uint64_t wait_ns)
+{
+    struct pollfd fds[WAIT_COUNT] = {[WAIT_RING] = {.fd = probe_fd(c->probe), .events = POLLIN},
+        [WAIT_SIGNAL] = {.fd = c->signal_fd, .events = POLLIN},
+        [WAIT_LISTENER] = {.fd = c->handoff.listener, .events = POLLIN},
+        [WAIT_CONNECTION] = {.fd = c->handoff.connection, .events = POLLIN | POLLRDHUP}};
+    const struct timespec timeout = {.tv_nsec = (long)wait_ns};
+    int drained;
+
+    if (ppoll(fds, WAIT_COUNT, &timeout, NULL) < 0 && errno != EINTR)
+        return -errno;
+    if (fds[WAIT_SIGNAL].revents)
+        on_signal(c);
+    drained = drain(c);
+    go_on_with_consumer(c);
+    if (fds[WAIT_CONNECTION].revents)
+        on_handoff(c, handoff_on_connection(&c->handoff));
+    if (fds[WAIT_LISTENER].revents)
+        on_handoff(c, handoff_on_listener(&c->handoff, clock_boot_ns()));
+    on_handoff(c, handoff_on_time(&c->handoff, clock_boot_ns()));
+    return drained;
+}
+
+int collector_run(struct collector *c)
+{
+    uint64_t wait_ns = 0;
+
+    while (!c->stop) {
+        int drained = turn(c, wait_ns);
+
+        if (drained < 0) {
+            log_error("poll: %s", strerror(-drained));
+            return drained;
+        }
+        wait_ns = drain_interval_ns(c, drained, clock_boot_ns());
+    }
+    (void)drain(c);
+    return 0;
+}
+
+/* ---- start and stop ---------------------------------------------------------------------------------------------- */
+
+/* Kernels before 5.11 count BPF memory there; later ones by memory cgroup, so that a refusal means nothing. */
+static void raise_memlock(void)
+{
+    const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+
+    (void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
+}
+
+static int open_signals(struct collector *c)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+        return -errno;
+    c->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return c->signal_fd < 0 ? -errno : 0;
+}
+
+/* The hold memfd is the consumers' to size and to fill; that nobody can seal it keeps it useful to the next one. */
+static int open_memory(struct collector *c)
+{
+    int r;
+
+    r = queue_producer_new(&c->queue, c->conf.queue_bytes);
+    if (r == 0)
+        r = intake_init(&c->intake, c->queue, &c->seq);
+    if (r < 0)
+        return r;
+    c->hold_fd = fd_memfd_new("podkin-hold", 0);
+    return c->hold_fd < 0 ? c->hold_fd : fd_seal(c->hold_fd, F_SEAL_SEAL);
+}
+
+static int open_probe(struct collector *c)
+{
+    const struct probe_options options = {.ring_bytes = c->conf.ring_bytes,
+        .host_mnt_ns = probe_host_mnt_ns("/proc"),
+        .epoch_ns = c->epoch_ns,
+        .kind = (enum probe_kind)c->conf.hook_kind};
+    char error[PROBE_ERROR_MAX];
+    int r;
+
+    r = probe_new(&c->probe, &options, error);
+    if (r == 0)
+        r = probe_attach(c->probe, error);
+    if (r < 0)
+        log_error("hooks: %s", error);
+    return r;
+}
+
+/* C1 */
+static int take_first_snapshot(struct collector *c)
+{
+    int r;
+
+    r = begin_snapshot(c);
+    while (r >= 0 && !c->snapshot_done) {
+        (void)drain(c);
+        r = step_snapshot(c);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* Everything that needs privileges has been opened. What remains of the staircase (capabilities, seccomp, user) goes here. */
+static int drop_privileges(void)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+static int fail(int r, const char *what)
+{
+    log_error("%s: %s", what, strerror(-r));
+    return r;
+}
+
+int collector_start(struct collector *c, struct conf *conf)
+{
+    int r;
+
+    *c = COLLECTOR_EMPTY;
+    c->conf = *conf;
+    *conf = (struct conf){0};
+    c->epoch_ns = c->seq = clock_boot_ns();
+    c->quota = (struct quota){.filled_ns = c->epoch_ns, .left = QUOTA_LINES};
+    raise_memlock();
+    r = open_signals(c);
+    if (r < 0)
+        return fail(r, "signals");
+    r = open_memory(c);
+    if (r < 0)
+        return fail(r, "queue");
+    r = open_probe(c);
+    if (r == 0)
+        r = take_first_snapshot(c);
+    if (r < 0)
+        return r; /* said */
+    r = handoff_open(&c->handoff, c->conf.socket_path, c->conf.peer_uid, c->conf.peer_gid);
+    if (r < 0)
+        return fail(r, c->conf.socket_path);
+    r = drop_privileges();
+    if (r < 0)
+        return fail(r, "dropping privileges");
+    log_info("ready: hooks %s, %u processes and %u cgroups in the snapshot, ring %llu MiB, queue %llu MiB, "
+             "socket %s",
+        probe_kind_name(c->probe), snapshot_process_count(c->snapshot), snapshot_cgroup_count(c->snapshot),
+        MIB(probe_ring_bytes(c->probe)), MIB(c->conf.queue_bytes), c->conf.socket_path);
+    r = unix_notify_manager("READY=1");
+    if (r < 0)
+        log_warning("cannot tell the service manager: %s", strerror(-r));
+    return 0;
+}
+
+void collector_stop(struct collector *c)
+{
+    handoff_close(&c->handoff);
+    drop_snapshot(c);
+    c->probe = probe_free(c->probe);
+    intake_deinit(&c->intake);
+    c->queue = queue_producer_free(c->queue);
+    fd_close(&c->hold_fd);
+    fd_close(&c->signal_fd);
+    conf_deinit(&c->conf);
+}

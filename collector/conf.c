@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/conf.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+
+#include "collector/probe.h"
+#include "common/cleanup.h"
+#include "common/handoff_message.h"
+#include "common/queue_layout.h"
+
+#define QUEUE_BYTES_DEFAULT (UINT64_C(64) << 20)
+#define RING_BYTES_DEFAULT  (UINT64_C(16) << 20)
+#define RING_BYTES_MIN      (UINT64_C(256) << 10)
+#define RING_BYTES_MAX      (UINT64_C(1) << 30)
+#define CONFIG_DEFAULT      "/etc/podkin/collector.conf"
+
+static const char *const hook_kinds[] = {
+    [PROBE_KIND_AUTO] = "auto", [PROBE_KIND_TP_BTF] = "tp_btf", [PROBE_KIND_RAW_TP] = "raw_tp", NULL};
+
+#define SPEC_COUNT 11
+
+static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
+{
+    const struct option_spec all[SPEC_COUNT] = {
+        {.name = "socket",
+            .kind = OPTION_STRING,
+            .value = &conf->socket_path,
+            .argument = "PATH",
+            .help = "where the enricher attaches (" HANDOFF_SOCKET_DEFAULT ")"},
+        {.name = "peer-user",
+            .kind = OPTION_STRING,
+            .value = &conf->peer_user,
+            .argument = "USER",
+            .help = "the one user, by name or number, who may attach (podkin)"},
+        {.name = "cgroup-root",
+            .kind = OPTION_STRING,
+            .value = &conf->cgroup_root,
+            .argument = "DIR",
+            .help = "mount point of the cgroup2 hierarchy (found in /proc/self/mountinfo)"},
+        {.name = "queue-size",
+            .kind = OPTION_SIZE,
+            .value = &conf->queue_bytes,
+            .argument = "BYTES",
+            .help = "queue to the enricher, rounded up to a power of two (64M)",
+            .min = QUEUE_DATA_BYTES_MIN,
+            .max = QUEUE_DATA_BYTES_MAX},
+        {.name = "ring-size",
+            .kind = OPTION_SIZE,
+            .value = &conf->ring_bytes,
+            .argument = "BYTES",
+            .help = "ring buffer in the kernel, rounded up to a power of two (16M)",
+            .min = RING_BYTES_MIN,
+            .max = RING_BYTES_MAX},
+        {.name = "policy-dir",
+            .kind = OPTION_STRING,
+            .value = &conf->policy_dir,
+            .argument = "DIR",
+            .help = "policies for more hooks (none)"},
+        {.name = "hook-kind",
+            .kind = OPTION_CHOICE,
+            .value = &conf->hook_kind,
+            .argument = "KIND",
+            .help = "how process life is hooked: auto, tp_btf or raw_tp (auto)",
+            .choices = hook_kinds},
+        {.name = "config",
+            .kind = OPTION_STRING,
+            .value = &conf->config,
+            .argument = "FILE",
+            .help = "configuration file (" CONFIG_DEFAULT ", which may be missing)"},
+        {.name = "check",
+            .kind = OPTION_FLAG,
+            .value = &conf->check,
+            .help = "read and check everything, then stop"},
+        {.name = "version", .kind = OPTION_FLAG, .value = &conf->version, .help = "print the version"},
+        {.name = "help", .kind = OPTION_FLAG, .value = &conf->help, .help = "print this"},
+    };
+
+    memcpy(specs, all, sizeof(all));
+}
+
+void conf_print_help(void)
+{
+    struct option_spec specs[SPEC_COUNT];
+    struct conf none = {0};
+
+    make_specs(specs, &none);
+    options_print_help(specs, SPEC_COUNT);
+}
+
+static int fail(char error[OPTIONS_ERROR_MAX], int r, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fail(char error[OPTIONS_ERROR_MAX], int r, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(error, OPTIONS_ERROR_MAX, format, args);
+    va_end(args);
+    return r;
+}
+
+static uint64_t round_up(uint64_t bytes)
+{
+    uint64_t power = 1;
+
+    while (power < bytes)
+        power <<= 1;
+    return power;
+}
+
+int conf_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid)
+{
+    CLEANUP_FREE char *buffer = malloc(1 << 16);
+    struct passwd entry, *found = NULL;
+    unsigned long number;
+    char *end;
+    int r;
+
+    if (!buffer)
+        return -ENOMEM;
+    r = getpwnam_r(name, &entry, buffer, 1 << 16, &found);
+    if (!found && *name >= '0' && *name <= '9') {
+        errno = 0;
+        number = strtoul(name, &end, 10);
+        if (errno != 0 || *end || number >= (uid_t)-1)
+            return -ENOENT;
+        r = getpwuid_r((uid_t)number, &entry, buffer, 1 << 16, &found);
+        if (!found) { /* a number needs no entry: its group is the same number */
+            *ret_uid = (uid_t)number;
+            *ret_gid = (gid_t)number;
+            return 0;
+        }
+    }
+    if (!found)
+        return r == 0 || r == ENOENT || r == ESRCH ? -ENOENT : -r;
+    *ret_uid = found->pw_uid;
+    *ret_gid = found->pw_gid;
+    return 0;
+}
+
+/* \040 and the like, in place (proc(5)). */
+static void decode_octal(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
+            from[3] >= '0' && from[3] <= '7') {
+            *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+/* Splits a line of mountinfo: "36 35 98:0 ROOT POINT OPTIONS [FIELDS…] - TYPE …". NULL: not of cgroup2. */
+static char *cgroup_mount_point(char *line, bool *ret_is_root)
+{
+    char *rest = line, *fields[6], *separator = strstr(line, " - ");
+
+    if (!separator || strncmp(separator + 3, "cgroup2 ", 8) != 0)
+        return NULL;
+    for (size_t i = 0; i < 6; i++) {
+        fields[i] = strsep(&rest, " ");
+        if (!fields[i])
+            return NULL;
+    }
+    *ret_is_root = strcmp(fields[3], "/") == 0;
+    decode_octal(fields[4]);
+    return fields[4];
+}
+
+int conf_find_cgroup_root(FILE *mountinfo, char **ret)
+{
+    CLEANUP_FREE char *line = NULL, *best = NULL;
+    size_t capacity = 0;
+
+    while (getline(&line, &capacity, mountinfo) > 0) {
+        bool is_root = false;
+        const char *point = cgroup_mount_point(line, &is_root);
+
+        if (!point || (best && !is_root))
+            continue;
+        free(best);
+        best = strdup(point);
+        if (!best)
+            return -ENOMEM;
+        if (is_root)
+            break;
+    }
+    if (!best)
+        return -ENOENT;
+    *ret = TAKE_POINTER(best);
+    return 0;
+}
+
+static int complete_cgroup_root(struct conf *conf, char error[OPTIONS_ERROR_MAX])
+{
+    struct statfs status;
+
+    if (!conf->cgroup_root) {
+        CLEANUP_FILE FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
+
+        if (!mountinfo)
+            return fail(error, -errno, "/proc/self/mountinfo: %s", strerror(errno));
+        if (conf_find_cgroup_root(mountinfo, &conf->cgroup_root) < 0)
+            return fail(error, -ENOENT,
+                "--cgroup-root: no cgroup2 hierarchy is mounted; expected one, or where it is");
+    }
+    if (statfs(conf->cgroup_root, &status) < 0)
+        return fail(error, -errno, "--cgroup-root: %s: %s", conf->cgroup_root, strerror(errno));
+    if (status.f_type != CGROUP2_SUPER_MAGIC)
+        return fail(
+            error, -EINVAL, "--cgroup-root: %s: expected a folder of a cgroup2 mount", conf->cgroup_root);
+    return 0;
+}
+
+static int check_policy_dir(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
+{
+    CLEANUP_DIR DIR *dir = NULL;
+
+    if (!conf->policy_dir)
+        return 0;
+    dir = opendir(conf->policy_dir);
+    if (!dir)
+        return fail(error, -errno, "--policy-dir: %s: %s", conf->policy_dir, strerror(errno));
+    return 0;
+}
+
+static int set_defaults(struct conf *conf)
+{
+    *conf = (struct conf){.queue_bytes = QUEUE_BYTES_DEFAULT, .ring_bytes = RING_BYTES_DEFAULT};
+    conf->socket_path = strdup(HANDOFF_SOCKET_DEFAULT);
+    conf->peer_user = strdup("podkin");
+    conf->config = strdup(CONFIG_DEFAULT);
+    return conf->socket_path && conf->peer_user && conf->config ? 0 : -ENOMEM;
+}
+
+int conf_read(struct conf *ret, int argc, char **argv, char error[OPTIONS_ERROR_MAX])
+{
+    struct option_spec specs[SPEC_COUNT];
+    int rest = 0, r;
+
+    r = set_defaults(ret);
+    if (r < 0)
+        return fail(error, r, "%s", strerror(-r));
+    make_specs(specs, ret);
+    r = options_parse(specs, SPEC_COUNT, argc, argv, &rest, error);
+    if (r < 0 || ret->help || ret->version)
+        return r;
+    if (rest > 0)
+        return fail(error, -EINVAL, "%.100s: expected options only", argv[1]);
+    ret->queue_bytes = round_up(ret->queue_bytes);
+    ret->ring_bytes = round_up(ret->ring_bytes);
+    r = conf_find_user(ret->peer_user, &ret->peer_uid, &ret->peer_gid);
+    if (r == -ENOENT)
+        return fail(error, r, "--peer-user: no user '%.64s': expected a name or a number", ret->peer_user);
+    if (r < 0)
+        return fail(error, r, "--peer-user: '%.64s': %s", ret->peer_user, strerror(-r));
+    r = complete_cgroup_root(ret, error);
+    if (r == 0)
+        r = check_policy_dir(ret, error);
+    return r;
+}
+
+void conf_deinit(struct conf *conf)
+{
+    free(conf->socket_path);
+    free(conf->peer_user);
+    free(conf->cgroup_root);
+    free(conf->policy_dir);
+    free(conf->config);
+    *conf = (struct conf){0};
+}

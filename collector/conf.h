@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The collector's configuration: command line and file (common/options.h), checked and completed. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "common/options.h"
+
+struct conf {
+    char *socket_path, *peer_user, *cgroup_root, *policy_dir, *config;
+    uint64_t queue_bytes; /* a power of two */
+    uint64_t ring_bytes;  /* a power of two */
+    int hook_kind;        /* enum probe_kind */
+    bool check, version, help;
+
+    /* found, not given */
+    uid_t peer_uid;
+    gid_t peer_gid;
+};
+
+/* Fills *ret; on failure a line in `error`, *ret may be deinit'ed all the same. 0 or -EINVAL and the like. With --help or --version
+ * nothing more than the command line is looked at. */
+int conf_read(struct conf *ret, int argc, char **argv, char error[OPTIONS_ERROR_MAX]);
+void conf_deinit(struct conf *conf);
+void conf_print_help(void);
+
+/* Where the cgroup2 hierarchy is mounted, from the text of /proc/self/mountinfo (proc(5)): the mount that shows its root, if there is
+ * one. Owned. -ENOENT: none. */
+int conf_find_cgroup_root(FILE *mountinfo, char **ret);
+
+/* A user's name, or a number. 0, -ENOENT: no such user; other negative errno. */
+int conf_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid);
