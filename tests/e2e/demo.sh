@@ -209,6 +209,19 @@ start_enricher() {
     wait_for podkin-enricher "$dir/out/events.sock" "$enricher_pid"
 }
 
+start_standin() {
+    start "$build/tests/load/podkin-kubelet-standin" --listen 127.0.0.1:0 --pods "$dir/pods.json" --delay "${late}s" \
+        >"$dir/standin" 2>>"$dir/log"
+    daemons="$! $daemons"
+    tries=0
+    until standin_url=$(grep '^listening ' "$dir/standin"); do
+        [ "$tries" -lt 100 ] || fail "the kubelet stand-in did not start"
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    standin_url=${standin_url#listening }
+}
+
 start_viewer() {
     start "$build/enricher/podkin" events --events-socket "$dir/out/events.sock" "$@"
     viewer_pid=$!
@@ -247,13 +260,13 @@ demo_node() {
         printf ']}\n'
     } >"$dir/pods.json"
 
-    start_standin
     mkfifo "$dir/stream"
     # Not setsid: its summary is waited for.
-    "$build/tests/e2e/e2e-summary" --ready "$dir/counting" --arrived "$dir/arrived" \
+    "$build/tests/e2e/e2e-summary" --ready "$dir/counting" --arrived "$dir/standin" \
         "$web_id=$nginx_cgroup" "$shell_id=$shell_cgroup" <"$dir/stream" >"$dir/summary" 2>&1 &
     summary_pid=$!
     start_collector
+    start_standin
     start_enricher - "$standin_url" "$dir/stream"
     wait_for 'the count' "$dir/counting" "$summary_pid"
     start_viewer --namespace demo
@@ -263,7 +276,6 @@ demo_node() {
     start_shell "$shell_cgroup"
     second=1
     while [ "$follow" = 1 ] || [ "$second" -le "$seconds" ]; do
-        [ "$second" != "$late" ] || make_visible
         live_second "$second" || break
         second=$((second + 1))
     done

@@ -4,7 +4,7 @@
  *
  *   e2e-summary --ready FILE --arrived FILE CONTAINER-ID=CGROUP-FOLDER …
  *
- * FILE of --ready is made when counting has begun. FILE of --arrived holds the boot time in ns at which the metadata came, in its first line. Exit status 1 when an event is
+ * FILE of --ready is made when counting has begun. FILE of --arrived is what the kubelet stand-in printed. Exit status 1 when an event is
  * missing, lost, or without its Pod.
  */
 #include <errno.h>
@@ -44,14 +44,17 @@ static int add_container(const char *text)
     return oracle_watch(c);
 }
 
+/* The kubelet stand-in's "visible BOOT_NS UID", the first. */
 static uint64_t read_arrival(const char *path)
 {
     CLEANUP_FILE FILE *file = path ? fopen(path, "re") : NULL;
-    unsigned long long ns = 0;
+    char line[256];
 
-    if (!file || fscanf(file, "%llu", &ns) != 1) /* NOLINT(cert-err34-c): 0 is said as "not known" */
-        return 0;
-    return ns;
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, "visible ", 8) == 0)
+            return strtoull(line + 8, NULL, 10);
+    }
+    return 0;
 }
 
 static bool is_ours(const struct event *event)
