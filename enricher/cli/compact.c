@@ -7,13 +7,14 @@
 #include "enricher/cli/hook_args.h"
 #include "enricher/cli/verb.h"
 
-#define NS_PER_SECOND     INT64_C(1000000000)
-#define NS_PER_MS         INT64_C(1000000)
-#define SOURCE_WIDTH_MIN  16
-#define SOURCE_WIDTH_MAX  40
-#define CONTAINER_ID_SHOW 12
-#define PID_WIDTH_MIN     5
-#define RAW_SHOWN_MAX     400
+#define NS_PER_SECOND          INT64_C(1000000000)
+#define NS_PER_MS              INT64_C(1000000)
+#define SOURCE_WIDTH_MIN       16
+#define SOURCE_WIDTH_MAX       40
+#define CONTAINER_ID_SHOW      12
+#define PID_WIDTH_MIN          5
+#define RAW_SHOWN_MAX          400
+#define HOOK_ARGUMENTS_COLUMNS 140
 
 void compact_init(struct compact *compact, const struct compact_options *options)
 {
@@ -152,19 +153,19 @@ static struct slice without_runtime(struct slice id)
     return at ? (struct slice){at + 3, id.size - (size_t)(at + 3 - id.data)} : id;
 }
 
-/* A Pod's source that is short enough for its column is shown whole; else the Pod's name is cut in the middle: both ends tell. */
-static void show_pod_name(struct row *row, struct slice name, unsigned room, const char *ellipsis)
+/* Too long: cut in the middle, both ends tell. Names are ASCII; what is not is neutralised piece by piece. */
+static void show_name(struct compact *compact, enum row_style style, struct slice name, unsigned room)
 {
-    unsigned tail;
+    struct row *row = &compact->row;
+    unsigned tail = (room - 1) / 3;
 
-    if (name.size <= room || room < 8) {
-        row_json(row, ROW_POD, name);
+    if (name.size <= room) {
+        row_json(row, style, name);
         return;
     }
-    tail = (room - 1) / 3;
-    row_json(row, ROW_POD, (struct slice){name.data, room - 1 - tail});
-    row_own(row, ROW_POD, ellipsis);
-    row_json(row, ROW_POD, (struct slice){name.data + name.size - tail, tail});
+    row_json(row, style, (struct slice){name.data, room - 1 - tail});
+    row_own(row, style, compact->options.ascii ? "~" : "…");
+    row_json(row, style, (struct slice){name.data + name.size - tail, tail});
 }
 
 static unsigned source_limit(const struct compact *compact)
@@ -176,28 +177,40 @@ static unsigned source_limit(const struct compact *compact)
     return third < SOURCE_WIDTH_MIN ? SOURCE_WIDTH_MIN : third;
 }
 
+static void show_unknown_pod(
+    struct compact *compact, const struct line_pod *pod, struct slice id, unsigned limit)
+{
+    struct row *row = &compact->row;
+
+    row_own(row, ROW_WARN, "?");
+    show_name(compact, ROW_WARN, pod->uid, limit - 1);
+    if (!pod->uid.size)
+        row_json(row, ROW_WARN,
+            (struct slice){id.data, id.size < CONTAINER_ID_SHOW ? id.size : CONTAINER_ID_SHOW});
+}
+
+/* On a terminal no wider than the column may get: what is short enough is whole, the Pod's name has half and what is left. */
 static void show_pod(struct compact *compact, const struct line_pod *pod, struct slice docker)
 {
-    const char *ellipsis = compact->options.ascii ? "~" : "…";
     struct row *row = &compact->row;
     struct slice id = docker.size ? docker : without_runtime(pod->container_id);
-    unsigned limit = compact->options.columns ? source_limit(compact) : UINT32_MAX;
-    size_t rest = pod->namespace_.size + 2 + pod->container_name.size;
+    unsigned limit = compact->options.columns ? source_limit(compact) : UINT16_MAX;
+    unsigned namespace_room = limit / 4, container_room = limit / 4, taken;
 
     if (!pod->name.size) {
-        row_own(row, ROW_WARN, "?");
-        row_json(row, ROW_WARN, pod->uid);
-        if (!pod->uid.size)
-            row_json(row, ROW_WARN,
-                (struct slice){id.data, id.size < CONTAINER_ID_SHOW ? id.size : CONTAINER_ID_SHOW});
+        show_unknown_pod(compact, pod, id, limit);
         return;
     }
-    row_json(row, ROW_NAMESPACE, pod->namespace_);
-    row_own(row, ROW_DIM, pod->namespace_.size ? "/" : "");
-    show_pod_name(row, pod->name, limit > rest ? limit - (unsigned)rest : 0, ellipsis);
+    taken = 2 + (pod->namespace_.size < namespace_room ? (unsigned)pod->namespace_.size : namespace_room) +
+            (pod->container_name.size < container_room ? (unsigned)pod->container_name.size : container_room);
+    if (pod->namespace_.size) {
+        show_name(compact, ROW_NAMESPACE, pod->namespace_, namespace_room);
+        row_own(row, ROW_DIM, "/");
+    }
+    show_name(compact, ROW_POD, pod->name, limit - taken);
     if (pod->container_name.size) {
         row_own(row, ROW_DIM, ":");
-        row_json(row, ROW_CONTAINER, pod->container_name);
+        show_name(compact, ROW_CONTAINER, pod->container_name, container_room);
     } else if (id.size) {
         row_own(row, ROW_WARN, ":?");
     }
@@ -249,17 +262,17 @@ static void show_pids(struct compact *compact, const struct line *line)
     row_own(row, ROW_PLAIN, " ");
 }
 
-static void show_command(struct row *row, const struct line_process *process)
+static void show_command(struct row *row, const struct line_process *process, bool arguments)
 {
     row->flexible = true;
     if (process->binary.size)
         hook_word_show(row, ROW_BINARY, process->binary);
     else
         row_own(row, ROW_DIM, "?");
-    if (process->args.size > 2) {
+    if (arguments && process->args.size > 2) {
         row_own(row, ROW_PLAIN, " ");
         hook_argv_show(row, process->args);
-    } else if (process->arguments.size) {
+    } else if (arguments && process->arguments.size) {
         row_own(row, ROW_PLAIN, " ");
         row_json(row, ROW_PLAIN, process->arguments);
     }
@@ -344,34 +357,39 @@ static void show_marks(struct row *row, const struct line *line)
         row_json(row, ROW_DIM, process->role);
         row_own(row, ROW_DIM, ")");
     }
+    if (line_is_unresolved(line))
+        row_own(row, ROW_WARN, process->pod_state == LINE_POD_ONLY ? " ?container" : " ?pod");
     show_held(row, line->held_ms);
-    if (!line_is_unresolved(line))
-        return;
-    row_own(row, ROW_WARN, process->pod_state == LINE_POD_ONLY ? " ?container" : " ?pod");
     if (process->pod_state_reason.size) {
         row_own(row, ROW_DIM, ": ");
         row_json(row, ROW_DIM, process->pod_state_reason);
     }
 }
 
+struct lost_list {
+    struct row *row;
+    const char *between;
+};
+
 static void lost_type_show(void *arg, struct slice type, uint64_t count)
 {
-    struct row *row = arg;
+    struct lost_list *list = arg;
 
-    row_format(row, ROW_WARN, " %llu ", (unsigned long long)count);
-    row_json(row, ROW_WARN, type);
+    row_format(list->row, ROW_WARN, "%s%llu ", list->between, (unsigned long long)count);
+    row_json(list->row, ROW_WARN, type);
+    list->between = ", ";
 }
 
 static void show_lost(struct compact *compact, const struct line *line)
 {
     struct row *row = &compact->row;
+    struct lost_list list = {row, ": "};
 
     row_format(row, ROW_BAD, "%llu lost", (unsigned long long)line_lost_count(line, NULL, NULL));
-    row_own(row, ROW_WARN, ":");
-    line_lost_count(line, lost_type_show, row);
+    line_lost_count(line, lost_type_show, &list);
     if (line->where.size) {
-        row_own(row, ROW_PLAIN, " at ");
-        row_json(row, ROW_PLAIN, line->where);
+        row_own(row, ROW_DIM, " at ");
+        row_json(row, ROW_DIM, line->where);
     }
     if (line->cpu >= 0)
         row_format(row, ROW_DIM, ", CPU %lld", (long long)line->cpu);
@@ -394,7 +412,7 @@ static void show_other(struct compact *compact, const struct line *line)
     row_json(row, ROW_DIM, line->type_name);
     if (line->process.present) {
         row_own(row, ROW_DIM, " ");
-        show_command(row, &line->process);
+        show_command(row, &line->process, true);
     }
     if (!line->body.data)
         return;
@@ -418,6 +436,10 @@ static void show_other(struct compact *compact, const struct line *line)
 static void show_detail(struct compact *compact, const struct line *line)
 {
     struct row *row = &compact->row;
+    unsigned columns = compact->options.columns;
+    bool narrow =
+        columns &&
+        columns < HOOK_ARGUMENTS_COLUMNS; /* then what the hook saw is worth more than the command line */
 
     switch (line->type) {
     case LINE_LOST:
@@ -434,17 +456,17 @@ static void show_detail(struct compact *compact, const struct line *line)
     case LINE_TRACEPOINT:
     case LINE_LSM:
     case LINE_UPROBE:
-        show_command(row, &line->process);
+        show_command(row, &line->process, !narrow);
         show_hook(compact, line);
         break;
     case LINE_EXIT:
-        show_command(row, &line->process);
+        show_command(row, &line->process, true);
         show_exit(compact, line);
         break;
     case LINE_EXEC:
     case LINE_FORK:
     case LINE_TYPE_COUNT:
-        show_command(row, &line->process);
+        show_command(row, &line->process, true);
         break;
     }
     show_marks(row, line);

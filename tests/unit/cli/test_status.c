@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "enricher/cli/status.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "common/text.h"
+#include "enricher/cli/explain.h"
+
+static char *shown(const char *answer)
+{
+    struct text out = {0};
+
+    cr_assert(eq(int, status_show(answer, strlen(answer), &out), 0));
+    return text_take(&out, NULL);
+}
+
+Test(status, important_things_come_first_and_unknown_ones_are_shown_too)
+{
+    char *table = shown("{\"future\":{\"things\":1234567},\"output\":{\"lines\":5},\"books\":{\"received\":"
+                        "12,\"dropped\":{\"queue\":0},\"balanced\":true},"
+                        "\"version\":\"0.1.0\",\"uptime_s\":3725,\"collector\":{\"attached\":true,\"hook_"
+                        "kind\":\"tp_btf\"},\"loop\":\"uring\","
+                        "\"sources\":[{\"kind\":\"kubelet\",\"where\":\"https://"
+                        "h\",\"ready\":true,\"pods\":3,\"last_error\":\"\"}]}");
+    const char *order[] = {
+        "version", "uptime_s", "collector", "books", "sources", "loop", "future", "output"};
+    const char *at = table;
+
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        at = strstr(at, order[i]);
+        cr_assert_not_null(at, "%s in:\n%s", order[i], table);
+    }
+    cr_assert_not_null(strstr(table, "1h 2m"));
+    cr_assert_not_null(strstr(table, "1,234,567\n"));
+    cr_assert_not_null(strstr(table, "kubelet https://h: ready\n"));
+    cr_assert_null(strchr(table, '!'));
+    free(table);
+}
+
+Test(status, what_needs_a_person_is_said_on_top)
+{
+    char *table = shown("{\"version\":\"x\",\"collector\":{\"attached\":false},\"books\":{\"balanced\":false}"
+                        ",\"sources\":[]}");
+
+    cr_assert(eq(int, table[0], '!'));
+    cr_assert_not_null(strstr(table, "! the books do not balance"));
+    cr_assert_not_null(strstr(table, "sources: none"));
+    free(table);
+}
+
+Test(status, what_a_source_said_is_neutralised)
+{
+    char *table = shown("{\"sources\":[{\"kind\":\"kubelet\",\"where\":\"h\\u001b[2J\",\"ready\":false,"
+                        "\"last_error\":\"\\u001b]0;x\\u0007\"}],\"\\u001bkey\":1}");
+
+    cr_assert_null(strchr(table, 0x1b));
+    cr_assert_null(strchr(table, 0x07));
+    cr_assert_not_null(strstr(table, "NOT READY"));
+    free(table);
+}
+
+Test(status, what_is_no_object_is_refused)
+{
+    struct text out = {0};
+
+    cr_assert(eq(int, status_show("[1]", 3, &out), -EBADMSG));
+    cr_assert(eq(int, status_show("", 0, &out), -EBADMSG));
+    cr_assert(eq(int, status_show("{\"a\":", 5, &out), -EBADMSG));
+    text_deinit(&out);
+}
+
+Test(status, explain_tells_from_the_cgroup_what_it_can)
+{
+    struct text out = {0};
+    char folder[] = "/tmp/podkin-explain-XXXXXX", path[64], file[80];
+    FILE *cgroup;
+
+    cr_assert_not_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/7", folder);
+    (void)snprintf(file, sizeof(file), "%s/cgroup", path);
+    cr_assert(eq(int, mkdir(path, 0700), 0));
+    cgroup = fopen(file, "we");
+    cr_assert_not_null(cgroup);
+    (void)fputs(
+        "1:name=systemd:/x\n0::/kubepods/besteffort/pod6bd2a4d3-a55a-4450-b6fd-2a7ecc72c904\n", cgroup);
+    (void)fclose(cgroup);
+    cr_assert(eq(int, explain_show_locally(folder, 7, &out), 0));
+    cr_assert_not_null(strstr(text_terminate(&out), "Pod UID: 6bd2a4d3-a55a-4450-b6fd-2a7ecc72c904"));
+    cr_assert_not_null(strstr(text_terminate(&out), "container id: -"));
+    cr_assert(eq(int, explain_show_locally(folder, 8, &out), -ENOENT));
+    (void)unlink(file);
+    (void)rmdir(path);
+    (void)rmdir(folder);
+    text_deinit(&out);
+}
