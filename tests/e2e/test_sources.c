@@ -24,18 +24,22 @@ static void exec_some(void *arg)
     (scene_start_collector(&scene) && node_start_enricher(&scene.node, __VA_ARGS__, NULL) &&                 \
         (events_open_file(&scene.events, scene.node.output), true))
 
+static const char *in_dir(const char *name)
+{
+    static char paths[8][128];
+    static unsigned turn;
+
+    turn = (turn + 1) % 8;
+    (void)snprintf(paths[turn], sizeof(paths[turn]), "%s/%s", scene.node.dir, name);
+    return paths[turn];
+}
+
 /* ---- log directory -------------------------------------------------------------------------------------- */
 
 static char log_root[160];
 
-static void make_folder(const char *format, const char *a, const char *b, const char *c)
-    __attribute__((format(printf, 1, 0)));
-static void make_folder(const char *format, const char *a, const char *b, const char *c)
+static void make_folder(const char *path)
 {
-    char path[512];
-    int n = snprintf(path, sizeof(path), "%s", log_root);
-
-    (void)snprintf(path + n, sizeof(path) - (size_t)n, format, a, b, c);
     tap_expect(mkdir(path, 0755) == 0 || errno == EEXIST, "%s: %s", path, strerror(errno));
 }
 
@@ -46,10 +50,12 @@ static void log_pod(const struct test_pod *pod)
     char target[512], link[512], file[600];
     int fd;
 
-    make_folder("/pods/%s_%s_%s", pod->namespace_, pod->name, pod->uid);
+    (void)snprintf(
+        target, sizeof(target), "%s/pods/%s_%s_%s", log_root, pod->namespace_, pod->name, pod->uid);
+    make_folder(target);
     (void)snprintf(target, sizeof(target), "%s/pods/%s_%s_%s/%s", log_root, pod->namespace_, pod->name,
         pod->uid, c->name);
-    tap_expect(mkdir(target, 0755) == 0, "%s: %s", target, strerror(errno));
+    make_folder(target);
     (void)snprintf(file, sizeof(file), "%s/0.log", target);
     fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     tap_expect(fd >= 0, "%s", file);
@@ -69,9 +75,9 @@ static void log_directory(void)
         return scene_end(&scene);
     container = scene_container(&scene, 0);
     (void)snprintf(log_root, sizeof(log_root), "%s/log", scene.node.dir);
-    make_folder("", "", "", "");
-    make_folder("/pods", "", "", "");
-    make_folder("/containers", "", "", "");
+    make_folder(log_root);
+    make_folder(in_dir("log/pods"));
+    make_folder(in_dir("log/containers"));
     (void)snprintf(source, sizeof(source), "logdir:%s", log_root);
     if (start_with("--source", source)) {
         (void)workload_run(container, exec_some, &twenty);
@@ -138,16 +144,6 @@ static bool make_certificates(void)
         "wrong",
         scene.node.dir);
     return tap_expect(system(command) == 0, "openssl could not make certificates"); /* NOLINT(cert-env33-c) */
-}
-
-static const char *in_dir(const char *name)
-{
-    static char paths[8][128];
-    static unsigned turn;
-
-    turn = (turn + 1) % 8;
-    (void)snprintf(paths[turn], sizeof(paths[turn]), "%s/%s", scene.node.dir, name);
-    return paths[turn];
 }
 
 static bool start_https(void)
