@@ -206,7 +206,6 @@ BOTH(a_full_ring_says_no_and_tells_when_there_is_room)
     before = bench.progress;
     cr_assert_null(output_reserve(bench.output, OUTPUT_LINE_MAX));
 
-    CLEANUP_FILE FILE *reader = fdopen(pipe_fds[0], "re");
     static char piece[1 << 20];
     size_t got = 0;
     cr_assert_eq(fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK), 0);
@@ -300,7 +299,7 @@ BOTH(a_viewer_gets_what_is_committed_after_it_came)
 
         if (n > 0) {
             got += (size_t)n;
-            cr_assert_eq(fwrite(piece, 1, (size_t)n, stream), n);
+            cr_assert_eq(fwrite(piece, 1, (size_t)n, stream), (size_t)n);
         }
         cr_assert_eq(loop_run_once(bench.loop, clock_boot_ns() + NS_PER_MS), 0);
     }
