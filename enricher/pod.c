@@ -26,7 +26,7 @@ static const size_t container_strings[] = {
 
 static char **field_at(const void *base, size_t offset)
 {
-    return (char **)((char *)(uintptr_t)base + offset);
+    return (char **)(void *)((char *)(uintptr_t)base + offset);
 }
 
 static bool strings_equal(const char *a, const char *b)

@@ -19,6 +19,7 @@ struct source_state {
     bool ready;               /* has answered at least once (or can't, see last_error) */
     uint64_t last_success_ns; /* 0: never */
     uint64_t requests, failures, pods_seen;
+    uint64_t ignored;     /* names or items that were not what they should be */
     char last_error[160]; /* "" when the last attempt went well; says what to do about it */
 };
 
@@ -37,6 +38,9 @@ struct source_tls {
     const char *token_file, *ca_file, *client_cert, *client_key; /* NULL: none. Re-read when they change */
     bool insecure;                                               /* --insecure-skip-tls-verify */
 };
+
+/* KIND:WHERE taken apart. *ret_where points into `spec`, or to the kind's default. 0; -EINVAL: no such kind, or WHERE is missing. */
+int source_parse(const char *spec, enum pod_source *ret_kind, const char **ret_where);
 
 /* Each: 0 or negative errno, `where` copied. `table` and `loop` outlive the source. */
 int source_file_new(struct source **ret, struct loop *loop, struct pod_table *table, const char *path);
