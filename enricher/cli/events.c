@@ -31,6 +31,8 @@ struct events {
     bool live;  /* the other side is waited for: what is there is shown at once */
     bool ended; /* asked to stop, or there is nobody left to show it to */
     bool failed;
+    bool connected_before; /* and lost the connection: no refusal is final any more */
+    int wait_ms;           /* before the next try to connect; grows until events come */
     uint64_t shown, malformed;
 };
 
@@ -70,6 +72,31 @@ static void flush(struct events *events)
     text_clear(&events->out);
 }
 
+/* What happens to the stream: among the events for people, apart from them for programs. */
+static void note(struct events *events, const char *text)
+{
+    if (events->options.json)
+        log_info("%s", text);
+    else
+        compact_note(&events->compact, text, &events->out);
+    flush(events);
+}
+
+/* The enricher has no stream for us; it closes the connection behind this. At first that is our failure, later a reason to wait. */
+static void be_refused(struct events *events, struct slice error)
+{
+    CLEANUP(text_deinit) struct text said = {0};
+
+    text_append_string(&said, "the enricher says: ");
+    json_unescape(&said, error);
+    if (events->connected_before) {
+        note(events, text_terminate(&said));
+        return;
+    }
+    log_error("%s", text_terminate(&said));
+    events->failed = events->ended = true;
+}
+
 static void show_line(struct events *events, struct slice raw)
 {
     struct line line;
@@ -82,6 +109,13 @@ static void show_line(struct events *events, struct slice raw)
         events->malformed++;
         return;
     }
+    if (!events->options.file && line.error.data && !line.type_name.data) {
+        be_refused(events, line.error);
+        return;
+    }
+    events->wait_ms = RECONNECT_FIRST_MS;
+    if (!events->options.file && SLICE_IS(line.type_name, "podkin_viewer"))
+        note(events, "too slow: the enricher cut this connection off, events are missing here");
     if (!filter_match(&events->options.filter, &line))
         return;
     if (events->summary)
@@ -106,16 +140,6 @@ static void show_lines(struct events *events)
         show_line(events, raw);
     if (events->live)
         flush(events);
-}
-
-/* What happens to the stream: among the events for people, apart from them for programs. */
-static void note(struct events *events, const char *text)
-{
-    if (events->options.json)
-        log_info("%s", text);
-    else
-        compact_note(&events->compact, text, &events->out);
-    flush(events);
 }
 
 static void take_signals(struct events *events)
@@ -162,24 +186,25 @@ static void say_unreachable(const struct events *events, int error)
 /* The enricher went away: waits until it is back. */
 static void reconnect(struct events *events)
 {
-    int wait_ms = RECONNECT_FIRST_MS;
-
     input_replace(&events->input, -1, false);
     if (!events->options.reconnect) {
         events->ended = true;
         return;
     }
+    events->connected_before = true;
     note(events, "the enricher went away; waiting for it");
     while (!events->ended) {
-        int fd = client_open(events->options.socket_path, "events\n");
+        int fd;
 
+        wait_for(events, -1, events->wait_ms);
+        events->wait_ms =
+            events->wait_ms * 2 < RECONNECT_LONGEST_MS ? events->wait_ms * 2 : RECONNECT_LONGEST_MS;
+        fd = events->ended ? -1 : client_open(events->options.socket_path, "events\n");
         if (fd >= 0) {
             input_replace(&events->input, fd, false);
             note(events, "the enricher is back");
             return;
         }
-        wait_for(events, -1, wait_ms);
-        wait_ms = wait_ms * 2 < RECONNECT_LONGEST_MS ? wait_ms * 2 : RECONNECT_LONGEST_MS;
     }
 }
 
@@ -310,7 +335,8 @@ static void finish(struct events *events)
 
 int command_events(int argc, char **argv)
 {
-    CLEANUP(deinit) struct events events = {.signal_fd = -1, .input = {.fd = -1}};
+    CLEANUP(deinit)
+    struct events events = {.signal_fd = -1, .input = {.fd = -1}, .wait_ms = RECONNECT_FIRST_MS};
     int r = events_options_parse(&events.options, argc, argv);
 
     if (r)

@@ -82,7 +82,7 @@ int explain_show_answer(const char *answer, size_t size, struct text *out)
     }
     json_array_foreach(steps, i, step)
     {
-        char value[32], name[32], source[32], missing[32];
+        char value[32] = "", name[32] = "", source[32] = "", missing[32] = "";
         const char *title = member(step, "step", name);
 
         append_step(out, (unsigned)i + 1, title ? title : "?", member(step, "value", value),
@@ -114,7 +114,7 @@ static int read_cgroup(const char *proc, pid_t pid, char path[PATH_MAX + 8])
 
 int explain_show_locally(const char *proc, pid_t pid, struct text *out)
 {
-    char path[PATH_MAX + 8], number[16];
+    char path[PATH_MAX + 8] = "", number[16];
     struct cgroup_identity identity;
     int r = read_cgroup(proc, pid, path);
 

@@ -90,7 +90,8 @@ static const struct field body_fields[] = {OBJECT("process", struct line, proces
 
 static const struct field envelope_fields[] = {FIELD("node_name", FIELD_STRING, struct line, node_name),
     FIELD("time", FIELD_STRING, struct line, time), FIELD("id", FIELD_STRING, struct line, id),
-    FIELD("held_ms", FIELD_INTEGER, struct line, held_ms), {0}};
+    FIELD("held_ms", FIELD_INTEGER, struct line, held_ms), FIELD("error", FIELD_STRING, struct line, error),
+    {0}};
 
 static const struct field *find_field(const struct field *fields, struct slice key)
 {

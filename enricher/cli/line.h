@@ -58,7 +58,8 @@ struct line {
     struct slice type_name; /* "process_exec" … */
     struct slice body;      /* raw object of the event */
     struct slice node_name, time, id;
-    int64_t held_ms; /* -1: was not held */
+    struct slice error; /* no event: what the enricher's socket says instead of going on */
+    int64_t held_ms;    /* -1: was not held */
     struct line_process process, parent;
     /* process_exit */
     struct slice signal;

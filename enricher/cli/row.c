@@ -100,6 +100,7 @@ void row_format(struct row *row, enum row_style style, const char *format, ...)
     va_list list;
 
     va_start(list, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang 14 does not follow va_start() here */
     (void)vsnprintf(buffer, sizeof(buffer), format, list);
     va_end(list);
     row_own(row, style, buffer);

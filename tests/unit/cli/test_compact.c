@@ -137,14 +137,12 @@ Test(compact, hostile_strings_reach_the_terminal_as_text)
         "{\"un%1$sknown\":{\"process\":{\"pid\":1,\"binary\":\"%1$s\"},\"z%1$s\":\"%1$s\"}}",
     };
     static const char *const strings[] = {"\\u001b[2J\\u001b]0;x\\u0007", "\033[2J", "a\\nb\\rc\\td",
-        "\\u0000\\u009b31m", "\\u202egpj", "\xff\xc0",
-        "\xc2\x9b"
-        "31m",
-        "\\ud800", "\\u2028x\\u200bx"};
+        "\\u0000\\u009b31m", "\\u202egpj", "\xff\xc0", "\xc2\x9b;31m", "\\ud800", "\\u2028x\\u200bx"};
 
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         for (size_t k = 0; k < sizeof(strings) / sizeof(strings[0]); k++) {
             char text[4096], *shown;
+            static const char bidi_override[] = {(char)0xe2, (char)0x80, (char)0xae};
             size_t size;
 
 #pragma GCC diagnostic push
@@ -159,7 +157,7 @@ Test(compact, hostile_strings_reach_the_terminal_as_text)
                 cr_expect(ge(u32, (unsigned char)shown[at], 0x20), "control %d from %s", shown[at], text);
             cr_expect_null(strchr(shown, 0x7f));
             cr_expect(ne(sz, mbstowcs(NULL, shown, 0), (size_t)-1), "UTF-8: %s", text);
-            cr_expect_null(strstr(shown, "\xe2\x80\xae"));
+            cr_expect_null(memmem(shown, size, bidi_override, sizeof(bidi_override)));
             cr_expect_null(strstr(shown, "\xc2\x9b"));
             free(shown);
         }

@@ -429,3 +429,32 @@ Test(events, an_answer_without_end_is_given_up)
     (void)close(client);
     (void)close(listener);
 }
+
+Test(events, a_refusal_at_first_is_a_failure_and_later_a_reason_to_wait)
+{
+    int listener = listen_at(socket_path), client;
+    struct run run;
+    char said[4096];
+
+    START(&run, "events", "--events-socket", socket_path);
+    client = accept_one(listener, "events\n");
+    give(client, "{\"error\":\"too many viewers\"}\n");
+    (void)close(client);
+    cr_assert(eq(int, finish(&run, said), 1));
+    cr_assert_str_eq(said, "podkin: error: the enricher says: too many viewers\n");
+
+    START(&run, "events", "--events-socket", socket_path);
+    client = accept_one(listener, "events\n");
+    (void)close(client);
+    client = accept_one(listener, "events\n");
+    give(client, "{\"error\":\"too many viewers\"}\n");
+    (void)close(client);
+    client = accept_one(listener, "events\n");
+    give(client, EVENT("exec", "1001", "a"));
+    read_until(&run, "1001");
+    cr_assert_not_null(strstr(run.text, "the enricher says: too many viewers"));
+    cr_assert(eq(int, kill(run.pid, SIGINT), 0));
+    cr_assert(eq(int, finish(&run, said), 0));
+    (void)close(client);
+    (void)close(listener);
+}

@@ -44,16 +44,16 @@ Test(row, the_flexible_part_gives_way_first)
     row.flexible = false;
     row_own(&row, ROW_BAD, " tail");
     line = printed(&row, 0);
-    cr_assert(eq(str, line, "head /usr/bin/program with many arguments tail"));
+    cr_assert_str_eq(line, "head /usr/bin/program with many arguments tail");
     free(line);
     line = printed(&row, 30);
-    cr_assert(eq(str, line, "head /usr/bin/program wi… tail"));
+    cr_assert_str_eq(line, "head /usr/bin/program wi… tail");
     free(line);
     line = printed(&row, 26); /* exactly the first flexible piece has room: it ends in the mark */
-    cr_assert(eq(str, line, "head /usr/bin/progra… tail"));
+    cr_assert_str_eq(line, "head /usr/bin/progra… tail");
     free(line);
     line = printed(&row, 10); /* below the least that the flexible part keeps, all of the line is cut */
-    cr_assert(eq(str, line, "head /usr…"));
+    cr_assert_str_eq(line, "head /usr…");
     free(line);
     row_deinit(&row);
 }
@@ -85,7 +85,7 @@ Test(row, colours_are_closed_even_when_cut)
 
     row_own(&row, ROW_BAD, "red and long");
     row_print(&row, &out, 5, true, "…");
-    cr_assert(eq(str, (char *)text_terminate(&out), "\033[1;31mred …\033[0m"));
+    cr_assert_str_eq(text_terminate(&out), "\033[1;31mred …\033[0m");
     text_deinit(&out);
     row_deinit(&row);
 }
@@ -114,7 +114,7 @@ Test(row, padding_fills_up_to_a_width_and_no_further)
     row_pad(&row, 2);
     row_own(&row, ROW_PLAIN, "|");
     line = printed(&row, 0);
-    cr_assert(eq(str, line, "日  |"));
+    cr_assert_str_eq(line, "日  |");
     free(line);
     row_deinit(&row);
 }
