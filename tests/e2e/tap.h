@@ -29,5 +29,7 @@ void tap_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Says what was found when it is not as it should be; evaluates to the condition. */
 #define tap_expect(condition, ...) tap_expect_at((condition), __FILE__, __LINE__, __VA_ARGS__)
 #define tap_expect_equal(found, wanted, what)                                                                \
-    tap_expect((long long)(found) == (long long)(wanted), "%s: %lld, expected %lld", (what),                 \
-        (long long)(found), (long long)(wanted))
+    ({                                                                                                       \
+        long long found_ = (long long)(found), wanted_ = (long long)(wanted);                                \
+        tap_expect(found_ == wanted_, "%s: %lld, expected %lld", (what), found_, wanted_);                   \
+    })
