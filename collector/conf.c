@@ -170,6 +170,7 @@ static char *cgroup_mount_point(char *line, bool *ret_is_root)
 
     if (!separator || strncmp(separator + 3, "cgroup2 ", 8) != 0)
         return NULL;
+    *separator = '\0';
     for (size_t i = 0; i < 6; i++) {
         fields[i] = strsep(&rest, " ");
         if (!fields[i])
