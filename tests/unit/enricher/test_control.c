@@ -231,9 +231,8 @@ BOTH(one_client_too_many_is_told_so)
     bench_close(&bench);
 }
 
-static void put(struct output *output, const char *line)
+static void put_line(struct output *output, const char *line, size_t size)
 {
-    size_t size = strlen(line); /* the newline is its own; a line in a block has no terminator */
     char *room = output_reserve(output, size);
 
     cr_assert_not_null(room);
@@ -241,6 +240,7 @@ static void put(struct output *output, const char *line)
     output_commit(output, size);
     output_flush(output);
 }
+#define PUT(output, line) put_line(output, line, sizeof(line) - 1)
 
 BOTH(events_makes_a_viewer_and_one_too_many_is_told_so)
 {
@@ -249,16 +249,16 @@ BOTH(events_makes_a_viewer_and_one_too_many_is_told_so)
     int first, second, third;
 
     bench_open(&bench, kind);
-    put(bench.output, "{\"before\":1}\n");
+    PUT(bench.output, "{\"before\":1}\n");
     first = call(&bench);
     second = call(&bench);
     cr_assert_eq(write(first, "events\n", 7), 7);
     cr_assert_eq(write(second, "events\n", 7), 7);
     settle(bench.loop);
-    put(bench.output, "{\"after\":1}\n");
+    PUT(bench.output, "{\"after\":1}\n");
     bench.now += 100 * CONTROL_TIMEOUT_NS;
     settle(bench.loop);
-    put(bench.output, "{\"late\":1}\n");
+    PUT(bench.output, "{\"late\":1}\n");
     cr_assert_eq(read_answer(&bench, first, got, sizeof(got)), -1);
     cr_assert_str_eq(got, "{\"after\":1}\n{\"late\":1}\n");
     cr_assert_eq(read_answer(&bench, second, got, sizeof(got)), -1);
