@@ -47,7 +47,7 @@ struct control {
     unsigned count;
 };
 
-/* ---- a client -------------------------------------------------------------------------------------------------- */
+/* ---- a client ------------------------------------------------------------------------------------- */
 
 static void client_free(struct client *client)
 {
@@ -202,7 +202,7 @@ static void on_client(void *arg, uint32_t events)
         read_request(client);
 }
 
-/* ---- the listener ----------------------------------------------------------------------------------------------- */
+/* ---- the listener --------------------------------------------------------------------------------- */
 
 static struct client *add_client(struct control *control, int fd)
 {
@@ -256,7 +256,7 @@ static void on_pause_end(void *arg, uint64_t now_ns)
         loop_timer_arm(control->loop, &control->pause, now_ns + PAUSE_NS);
 }
 
-/* ---- the socket file --------------------------------------------------------------------------------------------- */
+/* ---- the socket file ------------------------------------------------------------------------------ */
 
 /* A socket file that nobody listens on is what a killed predecessor left. */
 static bool is_stale(const struct sockaddr_un *address)
@@ -289,7 +289,8 @@ static int open_socket(struct control *control)
     unsigned mode = control->options.mode;
     int r;
 
-    /* The file gets the mode of the socket, less the umask: never too wide. What the umask took is given back before anybody can connect. */
+    /* The file gets the mode of the socket, less the umask: never too wide. What the umask took is given
+     * back before anybody can connect. */
     if (fd < 0 || fchmod(fd, mode) < 0)
         return -errno;
     r = bind_path(fd, &control->address);
@@ -311,7 +312,7 @@ static void remove_file(const struct control *control)
         (void)unlink(control->address.sun_path);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------- */
 
 int control_new(
     struct control **ret, struct loop *loop, struct output *output, const struct control_options *options)

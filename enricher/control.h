@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The events socket: a unix stream socket on which local people ask for the stream or for the state. A client sends one line and gets its answer:
+ * The events socket: a unix stream socket on which local people ask for the stream or for the state. A
+ * client sends one line and gets its answer:
  *
  *   events         every line that goes out from now on (the connection becomes a viewer of output.h)
  *   status         one line of JSON
  *   explain PID    one line of JSON
  *
- * Anything else gets {"error":"…"} and the end. Who may ask is decided by the mode of the socket file. A client is hostile: it may be slow, silent, or one of very many; what it costs is
- * bounded.
+ * Anything else gets {"error":"…"} and the end. Who may ask is decided by the mode of the socket file. A
+ * client is hostile: it may be slow, silent, or one of very many; what it costs is bounded.
  *
- * C1  a request is at most CONTROL_REQUEST_MAX bytes and must be there within CONTROL_TIMEOUT_NS; its answer must be taken within the same time
+ * C1  a request is at most CONTROL_REQUEST_MAX bytes and must be there within CONTROL_TIMEOUT_NS; its
+ *     answer must be taken within the same time
  * C2  at most max_clients are being served at a time; one more is told so and closed
  * C3  a socket file is only replaced when nobody listens on it, and only removed when it is still ours
  */
@@ -36,7 +38,8 @@ struct control_options {
     void *arg;
 };
 
-/* output may be NULL: then `events` is refused. -EADDRINUSE: somebody listens there, or the path is no socket. -ENAMETOOLONG. */
+/* output may be NULL: then `events` is refused. -EADDRINUSE: somebody listens there, or the path is no
+ * socket. -ENAMETOOLONG. */
 int control_new(
     struct control **ret, struct loop *loop, struct output *output, const struct control_options *options);
 struct control *control_free(struct control *control);

@@ -13,7 +13,7 @@
 #include "common/cleanup.h"
 #include "enricher/loop_internal.h"
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------- */
 
 static int choose_backend(struct loop *loop, enum loop_kind kind)
 {
@@ -79,11 +79,19 @@ void loop_update_now(struct loop *loop)
     loop->now_ns = clock_now(loop->clock);
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------ */
+/* ---- tokens --------------------------------------------------------------------------------------- */
 
 uint64_t loop_token(const struct loop *loop, uint32_t slot)
 {
     return (uint64_t)loop->slots[slot].generation << 32 | (uint64_t)slot << 3 | LOOP_TOKEN_POLL;
+}
+
+uint64_t loop_next_token(struct loop *loop, uint64_t token)
+{
+    uint32_t index = (uint32_t)token >> 3;
+
+    loop->slots[index].generation++;
+    return loop_token(loop, index);
 }
 
 struct loop_slot *loop_token_slot(const struct loop *loop, uint64_t token)
@@ -110,7 +118,7 @@ struct loop_write *loop_token_write(uint64_t token)
     return (struct loop_write *)(uintptr_t)(token & ~(uint64_t)LOOP_TOKEN_KIND_MASK);
 }
 
-/* ---- watches ----------------------------------------------------------------------------------------------- */
+/* ---- watches -------------------------------------------------------------------------------------- */
 
 static int grow_slots(struct loop *loop)
 {
@@ -181,16 +189,13 @@ int loop_poll_start(struct loop *loop, struct loop_poll *poll, int fd, uint32_t 
 int loop_poll_change(struct loop *loop, struct loop_poll *poll, uint32_t events)
 {
     uint64_t old_token = poll->token;
-    struct loop_slot *slot;
 
     if (!old_token)
         return -EBADF;
     if (poll->events == events)
         return 0;
-    slot = loop_token_slot(loop, old_token);
-    slot->generation++;
     poll->events = events;
-    poll->token = loop_token(loop, (uint32_t)old_token >> 3);
+    poll->token = loop_next_token(loop, old_token);
     return loop->backend->change(loop, poll, old_token);
 }
 
@@ -202,7 +207,7 @@ void loop_poll_stop(struct loop *loop, struct loop_poll *poll)
     release_slot(loop, poll);
 }
 
-/* ---- writes ------------------------------------------------------------------------------------------------ */
+/* ---- writes --------------------------------------------------------------------------------------- */
 
 static void unlink_write(struct loop_write *write)
 {
@@ -314,7 +319,7 @@ static void run_done_writes(struct loop *loop)
     }
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------------------- */
+/* ---- the turn ------------------------------------------------------------------------------------- */
 
 static uint64_t time_to_wait(const struct loop *loop, uint64_t until_ns)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop on epoll, level-triggered: where io_uring is not allowed. Writes are made at once: to a regular file that may wait for the page cache, as any write(2); to
- * anything that can be full for long (pipe, socket, terminal) they are made without waiting.
+ * The loop on epoll, level-triggered: where io_uring is not allowed. Writes are made at once: to a regular
+ * file that may wait for the page cache, as any write(2); to anything that can be full for long (pipe,
+ * socket, terminal) they are made without waiting.
  */
 #include "enricher/loop_internal.h"
 
@@ -51,9 +52,10 @@ static void epoll_stop(struct loop *loop, const struct loop_poll *poll)
     (void)control(loop, EPOLL_CTL_DEL, poll);
 }
 
-/* ---- writes ------------------------------------------------------------------------------------------------ */
+/* ---- writes --------------------------------------------------------------------------------------- */
 
-/* Our standard output may be a blocking pipe or terminal that others share, so O_NONBLOCK must not be set on it. */
+/* Our standard output may be a blocking pipe or terminal that others share, so O_NONBLOCK must not be set
+ * on it. */
 static ssize_t write_without_waiting(int fd, const void *data, size_t size)
 {
     struct iovec part = {.iov_base = (void *)data, .iov_len = size};
@@ -107,7 +109,7 @@ static void epoll_cancel(struct loop *loop, struct loop_write *write)
     (void)write; /* either waits for room, which loop.c ends, or is done */
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------------------- */
+/* ---- the turn ------------------------------------------------------------------------------------- */
 
 /* Rounded up: woken early would be a turn for nothing. */
 static int to_milliseconds(uint64_t timeout_ns)
@@ -153,7 +155,7 @@ static int epoll_turn(struct loop *loop, uint64_t timeout_ns)
     return 0;
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------- */
 
 static void epoll_free(struct loop *loop)
 {

@@ -3,8 +3,9 @@
 /*
  * What loop.c shares with its back-ends and its timers. Nobody else includes this.
  *
- * A watch is known to the kernel by a token, never by its address: slot of the loop's table + generation. Stopping or changing a watch takes the next generation, so that a
- * completion that is already on its way finds nobody (L4). loop_token() and loop_token_poll() are the one encoder and decoder.
+ * A watch is known to the kernel by a token, never by its address: slot of the loop's table + generation.
+ * Stopping or changing a watch takes the next generation, so that a completion that is already on its way
+ * finds nobody (L4). loop_token() and loop_token_poll() are the one encoder and decoder.
  */
 #include <sys/types.h>
 #include "enricher/loop.h"
@@ -50,7 +51,10 @@ struct loop {
     char description[160];
 };
 
-/* ---- tokens: bits 0-2 kind, 3-31 slot, 32-63 generation (POLL); or an address with the kind in its free bits (WRITE) ---- */
+/*
+ * Tokens: bits 0-2 kind, 3-31 slot, 32-63 generation (POLL); or an address with the kind in its free bits
+ * (WRITE).
+ */
 enum loop_token_kind { LOOP_TOKEN_IGNORED, LOOP_TOKEN_POLL, LOOP_TOKEN_WRITE, LOOP_TOKEN_KIND_MASK = 7 };
 #define LOOP_SLOT_MAX ((UINT32_C(1) << 29) - 1)
 
@@ -59,6 +63,8 @@ static inline enum loop_token_kind loop_token_kind(uint64_t token)
     return (enum loop_token_kind)(token & LOOP_TOKEN_KIND_MASK);
 }
 uint64_t loop_token(const struct loop *loop, uint32_t slot);
+/* Of the same slot: completions of the old one find nobody from here on. */
+uint64_t loop_next_token(struct loop *loop, uint64_t token);
 /* NULL: the watch was stopped or changed since. */
 struct loop_poll *loop_token_poll(const struct loop *loop, uint64_t token);
 struct loop_slot *loop_token_slot(const struct loop *loop, uint64_t token);
@@ -67,19 +73,20 @@ struct loop_write *loop_token_write(uint64_t token);
 
 void loop_update_now(struct loop *loop);
 
-/* The write has its result: takes it out of flight and runs its callback (finish), or leaves that to the next turn (finish_later). */
+/* The write has its result: takes it out of flight and runs its callback (finish), or leaves that to the
+ * next turn (finish_later). */
 void loop_write_finish(struct loop_write *write, int64_t result);
 void loop_write_finish_later(struct loop_write *write, int64_t result);
 /* Calls backend->write() again when the fd has room. */
 int loop_write_wait_for_room(struct loop_write *write);
 
-/* ---- loop_timer.c -------------------------------------------------------------------------------------- */
+/* ---- loop_timer.c --------------------------------------------------------------------------------- */
 void loop_timers_init(struct loop_timers *timers);
 uint64_t loop_timers_next(const struct loop_timers *timers); /* deadline, UINT64_MAX: none */
 /* Runs what is due; what the callbacks arm waits for the next turn, even if it is due at once. */
 void loop_timers_run(struct loop *loop);
 
-/* ---- back-ends: fill backend, backend_state and description -------------------------------------------- */
+/* ---- back-ends: fill backend, backend_state and description --------------------------------------- */
 int loop_epoll_init(struct loop *loop);
 int loop_uring_init(struct loop *loop);
 

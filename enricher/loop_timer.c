@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers: an intrusive pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986, two-pass), so that arming never allocates and cannot fail.
- * Links: child is the first child, next the next sibling, previous the previous sibling or, for a first child, the parent.
+ * Timers: an intrusive pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986, two-pass), so that arming
+ * never allocates and cannot fail. Links: child is the first child, next the next sibling, previous the
+ * previous sibling or, for a first child, the parent.
  */
 #include "enricher/loop_internal.h"
 

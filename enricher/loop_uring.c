@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop on io_uring (Linux 5.11 and later; io_uring_setup(2), io_uring_enter(2), io_uring_register(2)).
+ * The loop on io_uring (Linux 5.13 and later; io_uring_setup(2), io_uring_enter(2), io_uring_register(2)).
  *
- * Polls. A poll request looks at the file when it is armed, so a single-shot request that is armed again after each callback is level-triggered as the contract wants, and costs
- * no system call of its own: it is submitted by the wait that follows. A multishot request tells edges only: it serves the watches that promise to drain (LOOP_DRAINS). It can end by
- * itself (no IORING_CQE_F_MORE: the completion queue overflowed, memory was short); then it is armed again like the other kind, with the same look at the file.
+ * Polls. A poll request looks at the file when it is armed, so a single-shot request that is armed again
+ * after each callback is level-triggered as the contract wants, and costs no system call of its own: it is
+ * submitted by the wait that follows. A multishot request tells edges only: it serves the watches that
+ * promise to drain (LOOP_DRAINS). It can end by itself (no IORING_CQE_F_MORE: the completion queue
+ * overflowed, memory was short); then it is armed again like the other kind, with the same look at the
+ * file.
  *
- * The ring is created disabled, restricted to the operations below, and then enabled: neither this process nor whoever takes it over can open, connect or send by it.
+ * The ring is created disabled, restricted to the operations below, and then enabled: neither this process
+ * nor whoever takes it over can open, connect or send by it.
  */
 #include "enricher/loop_internal.h"
 
@@ -34,13 +38,12 @@ static const uint8_t allowed_operations[] = {
 
 struct uring_state {
     struct io_uring ring;
-    bool multishot;
-    bool
-        some_unarmed; /* no room in the submission queue, or a poll that the kernel gave up: look through the slots */
+    /* No room in the submission queue, or a poll that the kernel gave up: look through the slots. */
+    bool some_unarmed;
     bool closing; /* only the ends of writes matter */
 };
 
-/* ---- submissions ------------------------------------------------------------------------------------------ */
+/* ---- submissions ---------------------------------------------------------------------------------- */
 
 /* NULL: the kernel takes nothing more at the moment. */
 static struct io_uring_sqe *new_submission(struct uring_state *state)
@@ -54,7 +57,7 @@ static struct io_uring_sqe *new_submission(struct uring_state *state)
     return sqe;
 }
 
-static void arm_poll(struct loop *loop, struct loop_slot *slot)
+static void arm_poll(struct loop *loop, struct loop_slot *slot, bool multishot)
 {
     struct uring_state *state = loop->backend_state;
     const struct loop_poll *poll = slot->poll;
@@ -65,12 +68,17 @@ static void arm_poll(struct loop *loop, struct loop_slot *slot)
         state->some_unarmed = true;
         return;
     }
-    if (state->multishot && (poll->events & LOOP_DRAINS))
+    if (multishot)
         io_uring_prep_poll_multishot(sqe, poll->fd, mask);
     else
         io_uring_prep_poll_add(sqe, poll->fd, mask);
     io_uring_sqe_set_data64(sqe, poll->token);
     slot->armed = true;
+}
+
+static bool drains(const struct loop_slot *slot)
+{
+    return slot->poll->events & LOOP_DRAINS;
 }
 
 static void arm_what_is_unarmed(struct loop *loop)
@@ -79,11 +87,12 @@ static void arm_what_is_unarmed(struct loop *loop)
 
     state->some_unarmed = false;
     for (uint32_t i = 0; i < loop->slot_count; i++)
-        if (loop->slots[i].poll && !loop->slots[i].armed && loop->slots[i].poll->fd >= 0)
-            arm_poll(loop, &loop->slots[i]);
+        if (loop->slots[i].poll && !loop->slots[i].armed)
+            arm_poll(loop, &loop->slots[i], drains(&loop->slots[i]));
 }
 
-/* Without room in the queue the request stays until it fires; its token is stale by then, so nobody is called. */
+/* Without room in the queue the request stays until it fires; its token is stale by then, so nobody is
+ * called. */
 static void remove_poll(struct uring_state *state, uint64_t token)
 {
     struct io_uring_sqe *sqe = new_submission(state);
@@ -94,20 +103,26 @@ static void remove_poll(struct uring_state *state, uint64_t token)
     io_uring_sqe_set_data64(sqe, LOOP_TOKEN_IGNORED);
 }
 
+/* The kernel still knows the watch by old_token, if it is armed at all. */
+static void arm_anew(struct loop *loop, struct loop_slot *slot, uint64_t old_token)
+{
+    if (slot->armed)
+        remove_poll(loop->backend_state, old_token);
+    slot->armed = false;
+    arm_poll(loop, slot, drains(slot));
+}
+
 static int uring_start(struct loop *loop, struct loop_poll *poll)
 {
-    arm_poll(loop, loop_token_slot(loop, poll->token));
+    struct loop_slot *slot = loop_token_slot(loop, poll->token);
+
+    arm_poll(loop, slot, drains(slot));
     return 0;
 }
 
 static int uring_change(struct loop *loop, struct loop_poll *poll, uint64_t old_token)
 {
-    struct loop_slot *slot = loop_token_slot(loop, poll->token);
-
-    if (slot->armed)
-        remove_poll(loop->backend_state, old_token);
-    slot->armed = false;
-    arm_poll(loop, slot);
+    arm_anew(loop, loop_token_slot(loop, poll->token), old_token);
     return 0;
 }
 
@@ -139,30 +154,41 @@ static void uring_cancel(struct loop *loop, struct loop_write *write)
     io_uring_sqe_set_data64(sqe, LOOP_TOKEN_IGNORED);
 }
 
-/* ---- completions ------------------------------------------------------------------------------------------ */
+/* ---- completions ---------------------------------------------------------------------------------- */
 
 static void on_poll(struct loop *loop, uint64_t token, int32_t result, bool more)
 {
     struct uring_state *state = loop->backend_state;
     struct loop_slot *slot = loop_token_slot(loop, token);
+    uint32_t events;
 
     if (!slot)
         return; /* stopped or changed while this was on its way (L4) */
-    if (!more)
-        slot->armed = false;
-    if (result == -EBADF) {
-        slot->poll->fn(slot->poll->arg,
-            POLLERR | POLLNVAL); /* closed while watched: said once, as there is nothing to watch */
+    slot->armed = more;
+    if (result == -EBADF) { /* closed while watched: said once, as there is nothing to watch */
+        slot->poll->fn(slot->poll->arg, POLLERR | POLLNVAL);
         return;
     }
     if (result < 0) {
         state->some_unarmed = true;
         return;
     }
-    slot->poll->fn(slot->poll->arg, (uint32_t)result);
+    events = (uint32_t)result & (slot->poll->events | POLLERR | POLLHUP | POLLNVAL);
+    if (!events) {
+        /* POLLRDHUP: io_uring tells it to those too who did not ask, and it stays: a single-shot poll would
+         * tell it for ever. A multishot one tells it once and then waits for a change. */
+        if (!slot->armed)
+            arm_poll(loop, slot, true);
+        return;
+    }
+    slot->poll->fn(slot->poll->arg, events);
     slot = loop_token_slot(loop, token); /* the callback may have stopped it, and the table may have moved */
-    if (slot && !slot->armed)
-        arm_poll(loop, slot);
+    if (slot && !slot->armed) {
+        arm_poll(loop, slot, drains(slot));
+    } else if (slot && !drains(slot)) { /* one of those multishot polls: look at the file again */
+        slot->poll->token = loop_next_token(loop, token);
+        arm_anew(loop, slot, token);
+    }
 }
 
 static void on_write(struct loop *loop, struct loop_write *write, int32_t result)
@@ -231,7 +257,8 @@ static int wait_for_completion(struct uring_state *state, uint64_t timeout_ns)
     else
         r = io_uring_submit_and_wait_timeout(
             &state->ring, &cqe, 1, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
-    /* EBUSY, EAGAIN: the kernel wants completions taken, or memory, before it takes more; the next turn tries again. */
+    /* EBUSY, EAGAIN: the kernel wants completions taken, or memory, before it takes more; the next turn
+     * tries again. */
     return r >= 0 || r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN ? 0 : r;
 }
 
@@ -250,7 +277,7 @@ static int uring_turn(struct loop *loop, uint64_t timeout_ns)
     return 0;
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------- */
 
 /* The kernel reads the buffers of writes in flight: they belong to the callers again when we return. */
 static void end_writes(struct loop *loop)
@@ -297,11 +324,13 @@ struct io_uring *loop_uring_ring(struct loop *loop)
 static int create_ring(struct io_uring *ring, struct io_uring_params *ret_params)
 {
     static const uint32_t sets[] = {
-        /* 6.1: completions are made ready when we ask for them, in our wait: no interruption of a batch, one wake-up for many. Needs a
-         * single issuer. TASKRUN_FLAG says in shared memory that there is something to ask for, so that look() seldom enters the kernel. */
+        /* 6.1: completions are made ready when we ask for them, in our wait: no interruption of a batch,
+         * one wake-up for many. Needs a single issuer. TASKRUN_FLAG says in shared memory that there is
+         * something to ask for, so that look() seldom enters the kernel. */
         IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_TASKRUN_FLAG |
             IORING_SETUP_SUBMIT_ALL,
-        /* 5.19: at least no interrupt between processors to run completions; they run at our next system call. */
+        /* 5.19: at least no interrupt between processors to run completions; they run at our next system
+         * call. */
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
         /* 5.18: one refused submission does not hold up those behind it. */
         IORING_SETUP_SUBMIT_ALL,
@@ -311,7 +340,8 @@ static int create_ring(struct io_uring *ring, struct io_uring_params *ret_params
 
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]) && r == -EINVAL; i++) {
         *ret_params = (struct io_uring_params){
-            /* R_DISABLED: restrictions can only be set on a ring that does not run yet. CLAMP: sizes are wishes. */
+            /* R_DISABLED: restrictions can only be set on a ring that does not run yet. CLAMP: sizes are
+             * wishes. */
             .flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | sets[i],
             .cq_entries = COMPLETION_ENTRIES,
         };
@@ -320,12 +350,15 @@ static int create_ring(struct io_uring *ring, struct io_uring_params *ret_params
     return r;
 }
 
-/* Without timeouts in io_uring_enter() (5.11) each wait would need an operation of its own. */
+/* Timeouts in io_uring_enter() came with 5.11, multishot polls with 5.13. The latter have no feature bit, but
+ * resource tags came with the same kernel and have one. */
 static int check_features(struct io_uring *ring, uint32_t features)
 {
     CLEANUP_FREE struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
 
-    if (!probe || !(features & IORING_FEAT_EXT_ARG) || !(features & IORING_FEAT_NODROP))
+    const uint32_t needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS;
+
+    if (!probe || (features & needed) != needed)
         return -EOPNOTSUPP;
     for (size_t i = 0; i < ALLOWED_COUNT; i++)
         if (!io_uring_opcode_supported(probe, allowed_operations[i]))
@@ -373,10 +406,7 @@ int loop_uring_init(struct loop *loop)
         io_uring_queue_exit(&state->ring);
         return r;
     }
-    /* Multishot poll and resource tags came with the same kernel (5.13); only the latter has a feature bit. */
-    state->multishot = params.features & IORING_FEAT_RSRC_TAGS;
-    (void)snprintf(loop->description, sizeof(loop->description), "io_uring (%s poll, restricted)",
-        state->multishot ? "multishot" : "single-shot");
+    (void)snprintf(loop->description, sizeof(loop->description), "io_uring (multishot poll, restricted)");
     loop->backend = &uring_backend;
     loop->backend_state = TAKE_POINTER(state);
     return 0;

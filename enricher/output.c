@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks form a ring: `oldest` is being written, `current` is being filled; both may be the same block, as a write takes the bytes that are there and the next
- * line goes behind them. A block that has been filled and written is empty again.
+ * Blocks form a ring: `oldest` is being written, `current` is being filled; both may be the same block, as
+ * a write takes the bytes that are there and the next line goes behind them. A block that has been filled
+ * and written is empty again.
  */
 #include "enricher/output.h"
 
@@ -46,7 +47,7 @@ struct output {
     void *progress_arg;
 };
 
-/* ---- blocks ---------------------------------------------------------------------------------------------------- */
+/* ---- blocks --------------------------------------------------------------------------------------- */
 
 static struct block *next_block(struct output *output, struct block *block)
 {
@@ -67,7 +68,8 @@ static void show(struct output *output)
     block->shown = block->used;
 }
 
-/* Gives the sink its next run, if it is idle and there is one: filled blocks at once, the current one when a flush was asked for. */
+/* Gives the sink its next run, if it is idle and there is one: filled blocks at once, the current one when
+ * a flush was asked for. */
 static void write_next(struct output *output)
 {
     struct block *block = output->oldest;
@@ -158,7 +160,7 @@ void output_reopen(struct output *output)
         sink_file_reopen(&output->sink);
 }
 
-/* ---- marks, viewers, state ------------------------------------------------------------------------------------- */
+/* ---- marks, viewers, state ------------------------------------------------------------------------ */
 
 uint64_t output_mark(const struct output *output)
 {
@@ -197,7 +199,7 @@ void output_get_state(const struct output *output, struct output_state *ret)
     };
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------------- */
 
 static int open_sink(struct output *output, const struct output_options *options)
 {

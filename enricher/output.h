@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Where lines go. One primary sink (file with rotation, or stdout) that decides what is durable, and any number of viewers on a unix socket that never slow anything.
+ * Where lines go. One primary sink (file with rotation, or stdout) that decides what is durable, and any
+ * number of viewers on a unix socket that never slow anything.
  *
- * Lines are composed straight into a block (256 KiB); a full block, or one older than 1 ms when the loop goes idle, is written by the loop while the next fills. With all blocks
- * in flight output_reserve() says no and the enricher stops reading the queue: a full disk loses nothing while there is room there.
+ * Lines are composed straight into a block (256 KiB). A full block is written by the loop while the next
+ * fills; what a block holds so far is written when output_flush() asks. With all blocks in flight
+ * output_reserve() says no and the enricher stops reading the queue: a full disk loses nothing while there
+ * is room there.
  *
  * O1  lines leave in the order they were committed, whole, each ended by '\n'
- * O2  `durable` mark: every line committed before output_mark() returned m is written when output_durable() >= m
- * O3  a write error (ENOSPC, EIO, EPIPE on a pipe) is kept, shown in the state, retried with back-off; nothing is dropped by a sink
- * O4  a viewer that does not read is cut off after its buffer is full, with one line in its stream and a counter; the others and the file go on
+ * O2  `durable` mark: every line committed before output_mark() returned m is written when
+ *     output_durable() >= m
+ * O3  a write error (ENOSPC, EIO, EPIPE on a pipe) is kept, shown in the state, retried with back-off;
+ *     nothing is dropped by a sink
+ * O4  a viewer that does not read is cut off after its buffer is full, with one line in its stream and a
+ *     counter; the others and the file go on
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,8 +24,8 @@
 struct loop;
 struct output;
 
+/* OUTPUT_OPTIONS_DEFAULT has the defaults: 0 means 0 (never rotate, keep none, no viewers). */
 struct output_options {
-    /* 0 means 0 here (never rotate, keep none): the defaults are OUTPUT_OPTIONS_DEFAULT. */
     const char *path;             /* NULL: no primary sink (everything is durable at once); "-": stdout */
     uint64_t rotate_bytes;        /* default 64 MiB; 0: never */
     unsigned rotate_keep;         /* FILE.1 … FILE.N, default 5 */
@@ -39,11 +45,12 @@ struct output_options {
 int output_new(struct output **ret, struct loop *loop, const struct output_options *options);
 struct output *output_free(struct output *output); /* writes out what is pending, waiting at most 2 s */
 
-/* Room for one line of at most `max` bytes, NULL: every block is in flight. To be committed, or forgotten, before the loop turns. */
+/* Room for one line of at most `max` bytes, NULL: every block is in flight. To be committed, or forgotten,
+ * before the loop turns. */
 char *output_reserve(struct output *output, size_t max);
 void output_commit(struct output *output, size_t size);
-void output_flush(
-    struct output *output); /* called when the loop runs out of work: starts the write of what is there */
+/* Called when the loop runs out of work: starts the write of what is there, and shows it to the viewers. */
+void output_flush(struct output *output);
 void output_reopen(struct output *output); /* SIGHUP: for an external logrotate */
 
 uint64_t output_mark(const struct output *output);
@@ -51,7 +58,8 @@ uint64_t output_durable(const struct output *output);
 /* Called when more became durable or a block became free. */
 void output_on_progress(struct output *output, void (*fn)(void *arg), void *arg);
 
-/* A connected viewer (control.c took its request), non-blocking. It gets every line committed from now on. On success fd is taken; -EUSERS: there are enough. */
+/* A connected viewer (control.c took its request), non-blocking. It gets every line committed from now on.
+ * On success fd is taken; -EUSERS: there are enough. */
 int output_add_viewer(struct output *output, int fd);
 
 struct output_state {

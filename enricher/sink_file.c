@@ -17,7 +17,7 @@
 
 static void proceed(struct sink_file *sink);
 
-/* ---- the file ----------------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------------- */
 
 static bool ends_torn(const char *path, const struct stat *expected)
 {
@@ -104,7 +104,7 @@ static int reopen_now(struct sink_file *sink, int extra_flags)
     return r;
 }
 
-/* ---- rotation ------------------------------------------------------------------------------------------------ */
+/* ---- rotation ------------------------------------------------------------------------------------- */
 
 static const char *name_of(const struct sink_file *sink, char *name, unsigned number)
 {
@@ -133,7 +133,8 @@ static int put_aside(struct sink_file *sink)
     return rename(sink->path, name_of(sink, sink->older_name, 1)) < 0 ? -errno : 0;
 }
 
-/* On failure the file goes on growing and the next attempt comes an eighth later: a file too large is better than a line lost. */
+/* On failure the file goes on growing and the next attempt comes an eighth later: a file too large is
+ * better than a line lost. */
 static void rotate(struct sink_file *sink)
 {
     struct stat st;
@@ -191,7 +192,7 @@ static void choose_part(struct sink_file *sink)
     sink->part_end = sink->done + part;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------- */
+/* ---- the run -------------------------------------------------------------------------------------- */
 
 static void fail(struct sink_file *sink, int error)
 {
@@ -288,7 +289,7 @@ void sink_file_cancel(struct sink_file *sink)
     loop_write_cancel(sink->loop, &sink->write);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------- */
 
 static int open_first(struct sink_file *sink)
 {

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The primary sink: a file with rotation by size, or a descriptor that is there already (standard output). Takes one run of whole lines at a time and says when all of it is
- * written; until then it continues short writes and repeats failed ones, with back-off, for ever.
+ * The primary sink: a file with rotation by size, or a descriptor that is there already (standard output).
+ * Takes one run of whole lines at a time and says when all of it is written; until then it continues short
+ * writes and repeats failed ones, with back-off, for ever.
  *
- * F1  the bytes of a run reach the file in order, each once; what an error interrupts goes on at the byte where it stopped
- * F2  a file begins and ends at a line's edge, whenever it is rotated or reopened, however full the disk is
- * F3  rotation never loses a file that it was told to keep: FILE.i becomes FILE.(i+1) by rename(2) only, from the oldest on
+ * F1  the bytes of a run reach the file in order, each once; what an error interrupts goes on at the byte
+ *     where it stopped
+ * F2  a file begins and ends at a line's edge, whenever it is rotated or reopened, however full the disk
+ *     is
+ * F3  rotation never loses a file that it was told to keep: FILE.i becomes FILE.(i+1) by rename(2) only,
+ *     from the oldest on
  *
- * Symbolic links are not followed at the last component. Renames are made in the loop's thread: a handful every rotate_bytes.
+ * Symbolic links are not followed at the last component. Renames are made in the loop's thread: a handful
+ * every rotate_bytes.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,16 +50,19 @@ struct sink_file {
     uint64_t rotations, write_errors;
 };
 
-/* fn: a run is written. -ELOOP: the path is a symbolic link. -EINVAL: neither file, pipe nor character device. */
+/* fn: a run is written. -ELOOP: the path is a symbolic link. -EINVAL: neither file, pipe nor character
+ * device. */
 int sink_file_init(struct sink_file *sink, struct loop *loop, const struct sink_file_options *options,
     void (*fn)(void *arg), void *arg);
-/* Not while a write is in flight (sink_file_cancel() and turns of the loop end it). Tolerates all-zero and repeated calls. */
+/* Not while a write is in flight (sink_file_cancel() and turns of the loop end it). Tolerates all-zero and
+ * repeated calls. */
 void sink_file_deinit(struct sink_file *sink);
 
 /* data: whole lines, borrowed until fn is called; one run at a time. */
 void sink_file_write(struct sink_file *sink, const char *data, size_t size);
 bool sink_file_busy(const struct sink_file *sink);
-/* Opens the path again at the next edge of a line; where an error holds a line back, at once: the torn half is cut off the old file. */
+/* Opens the path again at the next edge of a line; where an error holds a line back, at once: the torn
+ * half is cut off the old file. */
 void sink_file_reopen(struct sink_file *sink);
 /* Gives up what is not written; fn is not called. */
 void sink_file_cancel(struct sink_file *sink);

@@ -17,8 +17,8 @@ struct viewer {
     int fd;
     struct loop_poll poll;
     struct loop_timer farewell;
-    char *
-        ring; /* made with the first backlog; buffer_bytes long, the last CUT_LINE_BYTES of room kept for that line */
+    /* Made with the first backlog; buffer_bytes long, room for the last line is kept. */
+    char *ring;
     uint64_t head, tail; /* positions of all bytes ever: read, written */
     bool half_closed;    /* the peer will not say more */
     bool cut;            /* gets what is in the ring and no more */
@@ -40,7 +40,7 @@ static void viewer_free(struct viewer *viewer)
     free(viewer);
 }
 
-/* ---- the ring ------------------------------------------------------------------------------------------------ */
+/* ---- the ring ------------------------------------------------------------------------------------- */
 
 static size_t used_bytes(const struct viewer *viewer)
 {
@@ -77,7 +77,7 @@ static int send_ring(struct viewer *viewer)
     return 0;
 }
 
-/* ---- one viewer ---------------------------------------------------------------------------------------------- */
+/* ---- one viewer ----------------------------------------------------------------------------------- */
 
 /* A cut viewer without backlog has nothing to wait for. */
 static void update_watch(struct viewer *viewer)
@@ -178,7 +178,7 @@ static void on_farewell(void *arg, uint64_t now_ns)
     viewer_free(arg);
 }
 
-/* ---- all of them --------------------------------------------------------------------------------------------- */
+/* ---- all of them ---------------------------------------------------------------------------------- */
 
 void sink_viewers_init(struct sink_viewers *viewers, struct loop *loop, uint64_t buffer_bytes, unsigned max)
 {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Viewers: stream sockets that get a copy of every line. The peer may be anybody whom the socket's mode lets in: it may be slow, silent, or send whatever it likes; all it can reach is
- * its own buffer. Costs nothing while there is no viewer.
+ * Viewers: stream sockets that get a copy of every line. The peer may be anybody whom the socket's mode
+ * lets in: it may be slow, silent, or send whatever it likes; all it can reach is its own buffer. Costs
+ * nothing while there is no viewer.
  *
- * V1  a viewer gets whole lines, in order, from the first committed after it came, without a gap, to the last before it was cut off or left
- * V2  one that does not read is cut off when its buffer is full: what is buffered, then SINK_VIEWER_CUT_LINE, then the end; it has SINK_VIEWER_FAREWELL_NS to take that
+ * V1  a viewer gets whole lines, in order, from the first committed after it came, without a gap, to the
+ *     last before it was cut off or left
+ * V2  one that does not read is cut off when its buffer is full: what is buffered, then
+ *     SINK_VIEWER_CUT_LINE, then the end; it has SINK_VIEWER_FAREWELL_NS to take that
  * V3  nothing here waits
  */
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Tests that run on both back-ends: BOTH(name) { ... } gives SUITE/name_epoll and SUITE/name_uring; SUITE is defined before. */
+/* Tests that run on both back-ends: BOTH(name) { ... } gives SUITE/name_epoll and SUITE/name_uring; SUITE
+ * is defined before. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include "enricher/loop.h"

@@ -13,7 +13,7 @@
 #define SUITE loop
 #include "tests/unit/enricher/both_loops.h"
 
-/* ---- watches ------------------------------------------------------------------------------------------ */
+/* ---- watches -------------------------------------------------------------------------------------- */
 
 struct watch {
     struct loop *loop;
@@ -228,6 +228,59 @@ BOTH(a_hang_up_is_told)
     loop_free(loop);
 }
 
+BOTH(the_end_of_the_peers_own_side_is_told_only_to_whom_asks)
+{
+    struct loop *loop = new_loop(kind, NULL);
+    struct watch watch;
+    int sockets[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
+    watch_init(&watch, loop, WATCH_LEAVE);
+    cr_assert_eq(loop_poll_start(loop, &watch.poll, sockets[0], 0), 0);
+    cr_assert_eq(shutdown(sockets[1], SHUT_WR), 0);
+    settle(loop);
+    cr_assert_leq(watch.calls, 1);
+    watch.calls = 0;
+    settle(loop);
+    cr_assert_eq(watch.calls, 0);
+    cr_assert_eq(loop_poll_change(loop, &watch.poll, POLLRDHUP), 0);
+    run_until(loop, &watch.calls, 3);
+    cr_assert_eq(loop_poll_change(loop, &watch.poll, 0), 0);
+    (void)close(sockets[1]);
+    watch.calls = 0;
+    run_until(loop, &watch.calls, 2);
+    cr_assert(watch.events & POLLHUP);
+    loop_free(loop);
+}
+
+BOTH(room_is_told_again_and_again_after_the_peer_ended_its_own_side)
+{
+    struct loop *loop = new_loop(kind, NULL);
+    struct watch watch;
+    static char data[1 << 20];
+    int sockets[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
+    while (write(sockets[0], data, 4096) > 0)
+        ;
+    cr_assert_eq(shutdown(sockets[1], SHUT_WR), 0);
+    watch_init(&watch, loop, WATCH_LEAVE);
+    cr_assert_eq(loop_poll_start(loop, &watch.poll, sockets[0], POLLOUT), 0);
+    settle(loop);
+    cr_assert_eq(watch.calls, 0);
+    while (read(sockets[1], data, sizeof(data)) > 0)
+        ;
+    run_until(loop, &watch.calls, 5);
+    cr_assert_eq(watch.events, POLLOUT);
+    while (write(sockets[0], data, 4096) > 0)
+        ;
+    settle(loop);
+    watch.calls = 0;
+    settle(loop);
+    cr_assert_eq(watch.calls, 0);
+    loop_free(loop);
+}
+
 BOTH(what_is_not_pollable_is_refused)
 {
     struct loop *loop = new_loop(kind, NULL);
@@ -262,7 +315,7 @@ BOTH(a_thousand_watches_are_all_served)
     loop_free(loop);
 }
 
-/* ---- timers --------------------------------------------------------------------------------------------- */
+/* ---- timers --------------------------------------------------------------------------------------- */
 
 struct alarm {
     struct loop *loop;
@@ -418,7 +471,7 @@ BOTH(the_wait_ends_at_the_given_time)
     loop_free(loop);
 }
 
-/* ---- writes --------------------------------------------------------------------------------------------- */
+/* ---- writes --------------------------------------------------------------------------------------- */
 
 struct output_of_test {
     struct loop_write write;

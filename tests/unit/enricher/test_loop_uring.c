@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only io_uring can do or be refused: restrictions, refusals, an unprivileged user, a completion queue that overflows. */
+/* What only io_uring can do or be refused: restrictions, refusals, an unprivileged user, a completion
+ * queue that overflows. */
 #include "enricher/loop_internal.h"
 
 #include <criterion/criterion.h>
@@ -28,7 +29,7 @@ static struct loop *new_uring(void)
     return loop;
 }
 
-/* ---- restrictions ------------------------------------------------------------------------------------------ */
+/* ---- restrictions --------------------------------------------------------------------------------- */
 
 /* Submits behind the loop's back; the result of the operation. */
 static int result_of(struct io_uring *ring, void (*prepare)(struct io_uring_sqe *sqe))
@@ -116,9 +117,10 @@ Test(loop_uring, the_ring_does_not_outlive_an_exec)
     loop_free(loop);
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------ */
+/* ---- refusals ------------------------------------------------------------------------------------- */
 
-/* From here on this process gets `error` from system call `number`, with `argument` as its second argument (-1: any). */
+/* From here on this process gets `error` from system call `number`, with `argument` as its second argument
+ * (-1: any). */
 static void refuse_system_call(unsigned number, int argument, unsigned error)
 {
     struct sock_filter filter[] = {
@@ -297,7 +299,7 @@ Test(loop_uring, without_either_back_end_the_error_is_returned)
     cr_assert_eq(in_child(no_descriptors), 0);
 }
 
-/* ---- multishot ----------------------------------------------------------------------------------------------- */
+/* ---- multishot ------------------------------------------------------------------------------------ */
 
 struct counter {
     int fd;
@@ -314,7 +316,8 @@ static void on_counter(void *arg, uint32_t events)
         counter->sum += value;
 }
 
-/* More completions than the queue has entries, between two turns: multishot polls end, and must be armed again without losing what came meanwhile. */
+/* More completions than the queue has entries, between two turns: multishot polls end, and must be armed
+ * again without losing what came meanwhile. */
 Test(loop_uring, an_overflowing_completion_queue_loses_no_readiness)
 {
     struct loop *loop = new_uring();

@@ -117,7 +117,7 @@ static const char *numbered(const struct bench *bench, unsigned number)
     return name;
 }
 
-/* ---- rotation ------------------------------------------------------------------------------------------------ */
+/* ---- rotation ------------------------------------------------------------------------------------- */
 
 BOTH(files_are_rotated_at_the_edge_of_a_line_and_the_oldest_goes)
 {
@@ -231,7 +231,7 @@ BOTH(a_file_truncated_by_somebody_starts_again)
     bench_free(bench);
 }
 
-/* ---- what is at the path --------------------------------------------------------------------------------------- */
+/* ---- what is at the path -------------------------------------------------------------------------- */
 
 BOTH(links_folders_and_sockets_are_refused)
 {
@@ -306,7 +306,7 @@ BOTH(reopen_in_the_middle_of_a_run_keeps_lines_whole)
     bench_free(bench);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------- */
+/* ---- errors --------------------------------------------------------------------------------------- */
 
 static void run_for(struct bench *bench, uint64_t time_ns)
 {
