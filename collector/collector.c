@@ -22,7 +22,6 @@
 #define DRAIN_IDLE_NS    (10 * NS_PER_MS)
 #define DRAIN_IDLE_AFTER (50 * NS_PER_MS)
 #define QUOTA_LINES      20
-#define MIB(bytes)       ((unsigned long long)(bytes) >> 20)
 
 /* ---- drain ------------------------------------------------------------------------------------------------------- */
 
@@ -364,6 +363,25 @@ static int fail(int r, const char *what)
     return r;
 }
 
+/* "64 MiB"; the sizes are powers of two. */
+static const char *size_words(char words[24], uint64_t bytes)
+{
+    bool mib = bytes >= UINT64_C(1) << 20;
+
+    (void)snprintf(words, 24, "%llu %s", (unsigned long long)(bytes >> (mib ? 20 : 10)), mib ? "MiB" : "KiB");
+    return words;
+}
+
+static void say_ready(const struct collector *c)
+{
+    char ring[24], queue[24];
+
+    log_info("ready: hooks %s, snapshot of %u processes and %u cgroups, ring %s, queue %s, socket %s",
+        probe_kind_name(c->probe), snapshot_process_count(c->snapshot), snapshot_cgroup_count(c->snapshot),
+        size_words(ring, probe_ring_bytes(c->probe)), size_words(queue, c->conf.queue_bytes),
+        c->conf.socket_path);
+}
+
 int collector_start(struct collector *c, struct conf *conf)
 {
     int r;
@@ -391,10 +409,7 @@ int collector_start(struct collector *c, struct conf *conf)
     r = drop_privileges();
     if (r < 0)
         return fail(r, "dropping privileges");
-    log_info("ready: hooks %s, %u processes and %u cgroups in the snapshot, ring %llu MiB, queue %llu MiB, "
-             "socket %s",
-        probe_kind_name(c->probe), snapshot_process_count(c->snapshot), snapshot_cgroup_count(c->snapshot),
-        MIB(probe_ring_bytes(c->probe)), MIB(c->conf.queue_bytes), c->conf.socket_path);
+    say_ready(c);
     r = unix_notify_manager("READY=1");
     if (r < 0)
         log_warning("cannot tell the service manager: %s", strerror(-r));
