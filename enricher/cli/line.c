@@ -171,6 +171,8 @@ static bool is_envelope_object(struct slice key)
 static void finish_process(struct line_process *process)
 {
     process->present = process->exec_id.data || process->binary.data || process->pid;
+    if (SLICE_IS(process->pod_state_name, "pending")) /* let go without waiting: --hold-timeout 0 */
+        process->pod_state = LINE_POD_PENDING_EXPIRED;
     for (enum line_pod_state state = LINE_POD_HOST; state < LINE_POD_STATE_COUNT; state++) {
         const char *name = pod_state_names[state];
 

@@ -173,3 +173,55 @@ Test(compact, a_binary_with_spaces_does_not_pass_for_its_arguments)
     cr_assert_not_null(strstr(shown, "'/tmp/a b' c\n"));
     free(shown);
 }
+
+static bool is_safe(const char *shown)
+{
+    for (const char *at = shown; *at; at++) {
+        if (((unsigned char)*at < 0x20 && *at != '\n') || *at == 0x7f)
+            return false;
+    }
+    return mbstowcs(NULL, shown, 0) != (size_t)-1;
+}
+
+/* Lines that are nearly right: cut, or with a byte changed to one that means something. Each in memory of its own size, for a sanitizer to watch. */
+Test(compact, damaged_lines_are_refused_or_shown_as_text)
+{
+    static const char bytes[] = {'"', '\\', '{', '}', '[', ']', ',', ':', 0, 0x1b, (char)0xff, '9', '-', 'u'};
+    static const char *const inputs[] = {"podkin.jsonl", "tetragon.jsonl"};
+    struct compact compact;
+    struct text out = {0};
+    size_t parsed = 0;
+
+    compact_init(&compact, &(struct compact_options){.time = COMPACT_TIME_UTC, .columns = 120});
+    for (size_t i = 0; i < 2; i++) {
+        char *lines = read_golden(inputs[i]);
+
+        for (const char *at = lines; *at; at += strcspn(at, "\n") + 1) {
+            size_t size = strcspn(at, "\n");
+
+            for (size_t place = 0; place < size; place += 3) {
+                size_t kept = place % 2 ? place : size;
+                char *copy = malloc(kept ? kept : 1);
+                struct line line;
+                bool safe;
+
+                cr_assert_not_null(copy);
+                memcpy(copy, at, kept);
+                if (kept > place)
+                    copy[place] = bytes[place / 3 % sizeof(bytes)];
+                text_clear(&out);
+                if (line_parse(&line, copy, kept) == 0) {
+                    compact_show(&compact, &line, &out);
+                    parsed++;
+                    safe = is_safe(text_terminate(&out));
+                    cr_expect(safe, "%.*s", (int)kept, copy);
+                }
+                free(copy);
+            }
+        }
+        free(lines);
+    }
+    cr_assert(gt(sz, parsed, 1000));
+    text_deinit(&out);
+    compact_deinit(&compact);
+}
