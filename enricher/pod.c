@@ -43,13 +43,20 @@ static void pairs_free(struct pod_pair *pairs, size_t count)
     free(pairs);
 }
 
+void pod_container_clear_old_ids(struct pod_container *container)
+{
+    for (size_t i = 0; i < container->old_id_count; i++)
+        free(container->old_ids[i]);
+    free(container->old_ids);
+    container->old_ids = NULL;
+    container->old_id_count = 0;
+}
+
 static void container_clear(struct pod_container *container)
 {
     for (size_t i = 0; i < COUNT_OF(container_strings); i++)
         free(*field_at(container, container_strings[i]));
-    for (size_t i = 0; i < container->old_id_count; i++)
-        free(container->old_ids[i]);
-    free(container->old_ids);
+    pod_container_clear_old_ids(container);
     *container = (struct pod_container){0};
 }
 

@@ -33,6 +33,7 @@ struct pod_container *pod_find_container_by_name(const struct pod *pod, const ch
 bool pod_container_has_id(const struct pod_container *container, const char *id);
 /* At the end (the oldest); one that is known already, or beyond the bound, is left out. */
 int pod_container_add_old_id(struct pod_container *container, const char *id);
+void pod_container_clear_old_ids(struct pod_container *container);
 
 /* 1 to 63 characters that can be one path component and one line of output. */
 bool pod_uid_valid(const char *uid);
