@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/record.h"
+#include "common/record_check.h"
 #include "common/text.h"
 #include "enricher/container_table.h"
 #include "enricher/output.h"
@@ -276,20 +277,6 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
     return 0;
 }
 
-static const char *const type_names[RECORD_TYPE_SLOTS] = {
-    [RECORD_FORK] = "fork",
-    [RECORD_EXEC] = "exec",
-    [RECORD_EXIT] = "exit",
-    [RECORD_HOOK] = "hook",
-    [RECORD_CGROUP_MKDIR] = "cgroup_mkdir",
-    [RECORD_CGROUP_RMDIR] = "cgroup_rmdir",
-    [RECORD_CGROUP_ATTACH] = "cgroup_attach",
-    [RECORD_SNAPSHOT_PROCESS] = "snapshot_process",
-    [RECORD_SNAPSHOT_CGROUP] = "snapshot_cgroup",
-    [RECORD_LOST] = "lost",
-    [RECORD_POLICY] = "policy",
-};
-
 int emit_lost(struct emit *emit, const struct record_lost *lost)
 {
     char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD), *to;
@@ -305,11 +292,11 @@ int emit_lost(struct emit *emit, const struct record_lost *lost)
     to = put_u64(to, lost->last_seq);
     to = PUT(to, "\",\"by_type\":{");
     for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
-        if (!lost->count[i] || !type_names[i])
+        if (!lost->count[i])
             continue;
         to = first ? PUT(to, "\"") : PUT(to, ",\"");
         first = false;
-        to = put_string(to, type_names[i]);
+        to = put_string(to, record_type_name((unsigned)i));
         to = PUT(to, "\":");
         to = put_u64(to, lost->count[i]);
     }

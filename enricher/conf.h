@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The enricher's options: command line, configuration file, drop-ins (common/options.h). Everything is checked before anything starts. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/options.h"
+#include "enricher/hold.h"
+#include "enricher/output.h"
+#include "enricher/pipeline.h"
+#include "enricher/pod_table.h"
+#include "enricher/render.h"
+#include "enricher/source.h"
+
+enum conf_action { CONF_RUN, CONF_CHECK, CONF_HELP, CONF_VERSION };
+
+struct conf {
+    char *socket, *config, *events_socket, *output_path, *node_name;
+    char *token_file, *ca_file, *client_cert, *client_key;
+    struct option_list sources;
+    int loop; /* enum loop_kind */
+    int log_level;
+    bool own_events, own_fields, annotations, insecure;
+    bool action_check, action_help, action_version;
+    bool credentials, namespaces, capabilities;
+    uint64_t rotate_bytes, rotate_keep, pod_grace_ns;
+    struct hold_limits hold;
+    struct pipeline_options pipeline;
+    struct render_options render;
+    struct output_options output;
+    struct source_tls tls;
+};
+
+/* Defaults, then what was given. 0 or -EINVAL (or what opening a file gave) with one line in `error`. */
+int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR_MAX]);
+void conf_deinit(struct conf *conf);
+enum conf_action conf_action(const struct conf *conf);
+void conf_print_help(void);

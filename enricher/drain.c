@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/drain.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "common/clock.h"
+#include "common/queue.h"
+#include "common/record.h"
+#include "common/record_check.h"
+#include "enricher/output.h"
+#include "enricher/pipeline.h"
+
+#define BATCH             64
+#define BATCHES_A_TURN    32
+#define NAP_NS            NS_PER_MS
+#define NAPS_BEFORE_SLEEP 20
+
+static void on_nap(void *arg, uint64_t now_ns)
+{
+    (void)now_ns;
+    (void)arg; /* being awake is all: enricher.c drains each turn */
+}
+
+static void on_doorbell(void *arg, uint32_t events)
+{
+    struct drain *drain = arg;
+
+    (void)events;
+    drain->empty_naps = 0;
+    if (drain->asleep) {
+        drain->asleep = false;
+        queue_consumer_sleep_end(drain->queue);
+    }
+}
+
+void drain_init(struct drain *drain, struct loop *loop, struct pipeline *pipeline, struct output *output)
+{
+    *drain = (struct drain){.loop = loop, .pipeline = pipeline, .output = output};
+    drain->nap = (struct loop_timer){.fn = on_nap, .arg = drain};
+    drain->doorbell = (struct loop_poll){.fn = on_doorbell, .arg = drain, .fd = -1};
+}
+
+int drain_attach(struct drain *drain, struct queue_consumer *queue)
+{
+    drain->queue = queue;
+    drain->broken = false;
+    drain->asleep = false;
+    drain->empty_naps = 0;
+    return loop_poll_start(drain->loop, &drain->doorbell, queue_consumer_doorbell_fd(queue), POLLIN);
+}
+
+/* Gives back the room of the batches that are durable by now. */
+static void release_durable(struct drain *drain)
+{
+    uint64_t durable = output_durable(drain->output), position = 0;
+    bool any = false;
+
+    while (drain->mark_count > 0 && drain->marks[drain->first_mark].output_mark <= durable) {
+        position = drain->marks[drain->first_mark].position;
+        drain->first_mark = (drain->first_mark + 1) % DRAIN_MARKS;
+        drain->mark_count--;
+        any = true;
+    }
+    if (any)
+        queue_consumer_release(drain->queue, position);
+}
+
+void drain_detach(struct drain *drain)
+{
+    if (!drain->queue)
+        return;
+    loop_timer_disarm(drain->loop, &drain->nap);
+    loop_poll_stop(drain->loop, &drain->doorbell);
+    release_durable(drain);
+    drain->queue = NULL;
+    drain->pending = NULL;
+    drain->mark_count = 0;
+}
+
+/* Remembers what to release once everything committed so far is written. */
+static void mark(struct drain *drain)
+{
+    uint64_t position = queue_consumer_position(drain->queue), now = output_mark(drain->output);
+    struct drain_mark *last = &drain->marks[(drain->first_mark + drain->mark_count + DRAIN_MARKS - 1) % DRAIN_MARKS];
+
+    if (drain->pending)
+        return; /* the position is behind a record that is not done */
+    if (drain->mark_count > 0 && (last->output_mark == now || drain->mark_count == DRAIN_MARKS)) {
+        *last = (struct drain_mark){now, position}; /* later is always safe */
+        return;
+    }
+    drain->marks[(drain->first_mark + drain->mark_count++) % DRAIN_MARKS] = (struct drain_mark){now, position};
+}
+
+/* One batch. 0: queue empty, 1: more, -EAGAIN: the output is full. */
+static int drain_batch(struct drain *drain, uint64_t now_ns)
+{
+    for (int i = 0; i < BATCH; i++) {
+        const struct record_header *record = drain->pending;
+
+        if (!record) {
+            record = queue_consumer_next(drain->queue, &drain->broken);
+            if (!record)
+                return 0;
+            drain->records++;
+            if (record_check(record, record->size) < 0) {
+                drain->pipeline->counters.records_malformed++;
+                continue;
+            }
+        }
+        drain->pending = record;
+        if (pipeline_record(drain->pipeline, record, now_ns) == -EAGAIN)
+            return -EAGAIN;
+        drain->pending = NULL;
+    }
+    return 1;
+}
+
+static void rest(struct drain *drain, bool progress)
+{
+    if (progress)
+        drain->empty_naps = 0;
+    else if (drain->asleep)
+        return;
+    if (drain->empty_naps++ >= NAPS_BEFORE_SLEEP) {
+        loop_timer_disarm(drain->loop, &drain->nap);
+        drain->asleep = queue_consumer_sleep_begin(drain->queue);
+        if (drain->asleep)
+            return;
+        drain->empty_naps = 0;
+    }
+    loop_timer_arm(drain->loop, &drain->nap, clock_boot_ns() + NAP_NS);
+}
+
+bool drain_run(struct drain *drain)
+{
+    uint64_t before = drain->records;
+    int r = 1;
+
+    if (!drain->queue)
+        return false;
+    release_durable(drain);
+    if (pipeline_is_blocked(drain->pipeline) && !drain->pending)
+        return false; /* held events go first; the output's progress wakes us */
+    for (int i = 0; i < BATCHES_A_TURN && r > 0; i++) {
+        r = drain_batch(drain, clock_boot_ns());
+        drain->batches++;
+        mark(drain);
+    }
+    if (r == 0 && !drain->broken)
+        rest(drain, drain->records != before);
+    return r > 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Queue → pipeline. Reads in batches, checks each record, and gives the queue's room back only for what is durable: each batch leaves a mark of the output, and its
+ * position is released when everything up to that mark is written (or copied to the hold store, which happens before).
+ *
+ * Waiting: after the last record it naps NAP_NS while records keep coming and announces sleep (doorbell) after NAPS_BEFORE_SLEEP empty naps: see docs/performance.md.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "enricher/loop.h"
+
+struct output;
+struct pipeline;
+struct queue_consumer;
+
+#define DRAIN_MARKS 256
+
+struct drain_mark {
+    uint64_t output_mark, position;
+};
+
+struct drain {
+    struct loop *loop;
+    struct pipeline *pipeline;
+    struct output *output;
+    struct queue_consumer *queue; /* NULL: not attached */
+    struct loop_timer nap;
+    struct loop_poll doorbell;
+    const void *pending; /* the record that pipeline_record() could not take yet */
+    struct drain_mark marks[DRAIN_MARKS]; /* ring of batches that are not durable yet */
+    uint32_t first_mark, mark_count;
+    unsigned empty_naps;
+    bool asleep;
+    bool broken; /* framing that cannot be true: the queue is given up */
+    uint64_t batches, records;
+};
+
+/* Borrows all; the loop, the pipeline and the output outlive it. */
+void drain_init(struct drain *drain, struct loop *loop, struct pipeline *pipeline, struct output *output);
+/* Takes over a queue (borrowed) / lets it go; what is durable is released before. */
+int drain_attach(struct drain *drain, struct queue_consumer *queue);
+void drain_detach(struct drain *drain);
+/* Reads what there is, at most a turn's worth. true: there is more. */
+bool drain_run(struct drain *drain);

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/enricher.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/queue.h"
+#include "common/record_check.h"
+#include "common/text.h"
+#include "enricher/control.h"
+#include "enricher/http.h"
+#include "enricher/loop.h"
+#include "enricher/output.h"
+#include "enricher/snapshot_read.h"
+
+#define ATTACH_TIMEOUT_NS   (10 * NS_PER_SEC)
+#define ATTACH_RETRY_MIN_NS (200 * NS_PER_MS)
+#define ATTACH_RETRY_MAX_NS (5 * NS_PER_SEC)
+#define HOUSEKEEPING_NS     NS_PER_SEC
+
+static void ask_sources(void *arg)
+{
+    struct enricher *e = arg;
+
+    for (size_t i = 0; i < e->source_count; i++) {
+        if (e->sources[i]->ops->ask)
+            e->sources[i]->ops->ask(e->sources[i]);
+    }
+}
+
+static void on_pod_changed(void *arg, struct pod *pod)
+{
+    struct enricher *e = arg;
+
+    pipeline_pod_changed(&e->pipeline, pod, clock_boot_ns());
+}
+
+/* ---- the collector ------------------------------------------------------------------------------------------ */
+
+static void apply_snapshot(struct enricher *e)
+{
+    const enum pipeline_snapshot_pass passes[] = {PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct snapshot_reader reader;
+        const struct record_header *record;
+        int r;
+
+        snapshot_read_init(&reader, e->attachment.snapshot, e->attachment.snapshot_bytes);
+        while ((r = snapshot_read_next(&reader, &record)) > 0)
+            pipeline_snapshot(&e->pipeline, record, passes[i]);
+        if (r < 0 && i == 0)
+            log_warning("snapshot of the running processes is not whole (%s): some will lack their binary", strerror(-r));
+    }
+    attachment_drop_snapshot(&e->attachment);
+}
+
+/* What a predecessor held comes again, as if from the queue; since then it has waited already. */
+static void on_recovered(void *arg, const struct hold_entry *entry)
+{
+    struct enricher *e = arg;
+    const struct record_header *record = hold_entry_record(entry);
+
+    if (record_check(record, record->size) < 0) {
+        e->pipeline.counters.records_malformed++;
+        return;
+    }
+    e->pipeline.recovering_since_ns = entry->since_ns;
+    while (pipeline_record(&e->pipeline, record, clock_boot_ns()) == -EAGAIN) {
+        output_flush(e->output);
+        if (loop_run_once(e->loop, clock_boot_ns() + NS_PER_SEC) < 0)
+            break;
+        (void)release_run(&e->pipeline, clock_boot_ns());
+    }
+    e->pipeline.recovering_since_ns = 0;
+    e->pipeline.counters.events_recovered++;
+}
+
+/* The store of the collector that we are attached to, so that it outlives us. An earlier one stays in use until it is empty. */
+static int open_hold(struct enricher *e)
+{
+    struct hold *hold = NULL;
+    int64_t recovered;
+    int r;
+
+    if (e->hold && hold_count(e->hold) > 0)
+        return 0;
+    r = hold_new(&hold, e->attachment.hold_fd, &e->conf->hold);
+    if (r < 0)
+        return r;
+    e->hold = hold_free(e->hold);
+    attachment_deinit(&e->kept);
+    e->hold = hold;
+    e->pipeline.hold = hold;
+    recovered = hold_recover(hold, on_recovered, e);
+    if (recovered > 0)
+        log_info("%lld held events taken over from the enricher before", (long long)recovered);
+    return recovered < 0 ? (int)recovered : 0;
+}
+
+static void on_attachment(void *arg, uint32_t events)
+{
+    struct enricher *e = arg;
+
+    (void)events;
+    loop_poll_stop(e->loop, &e->attachment_poll);
+    e->collector_gone = true; /* first to the end of its queue: enricher_run() */
+}
+
+static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
+{
+    int r = attach_connect(&e->attachment, e->conf->socket, ATTACH_TIMEOUT_NS, error);
+
+    if (r < 0)
+        return r;
+    r = queue_consumer_new(&e->queue, &e->attachment.queue_fds);
+    if (r < 0) {
+        (void)snprintf(error, ATTACH_ERROR_MAX, "%s: the queue is not one: %s", e->conf->socket, strerror(-r));
+        return r;
+    }
+    apply_snapshot(e);
+    r = open_hold(e);
+    if (r == 0)
+        r = drain_attach(&e->drain, e->queue);
+    if (r == 0)
+        r = loop_poll_start(e->loop, &e->attachment_poll, e->attachment.socket_fd, POLLIN | POLLHUP);
+    if (r < 0)
+        (void)snprintf(error, ATTACH_ERROR_MAX, "%s: %s", e->conf->socket, strerror(-r));
+    return r;
+}
+
+static void detach(struct enricher *e)
+{
+    loop_poll_stop(e->loop, &e->attachment_poll);
+    drain_detach(&e->drain);
+    e->queue = queue_consumer_free(e->queue);
+    if (e->hold && hold_count(e->hold) > 0 && e->kept.hold_fd < 0) {
+        e->kept = e->attachment; /* its hold store is still in use */
+        e->attachment = ATTACHMENT_EMPTY;
+        fd_close(&e->kept.socket_fd);
+    } else {
+        attachment_deinit(&e->attachment);
+    }
+    e->attached_ns = 0;
+    e->collector_gone = false;
+}
+
+static void on_attach_timer(void *arg, uint64_t now_ns)
+{
+    struct enricher *e = arg;
+    const struct retry_policy policy = {ATTACH_RETRY_MIN_NS, ATTACH_RETRY_MAX_NS};
+    char error[ATTACH_ERROR_MAX] = "";
+    int r = attach(e, error);
+
+    if (r == 0) {
+        e->attach_failures = 0;
+        e->attach_error[0] = '\0';
+        e->attached_ns = loop_now(e->loop);
+        e->attach_count++;
+        log_info("attached to the collector (%s): %zu processes, %zu cgroups known", e->attachment.message.hook_kind,
+            e->pipeline.processes.count, e->pipeline.containers.cgroup_count);
+        return;
+    }
+    detach(e);
+    if (strcmp(error, e->attach_error) != 0) {
+        log_warning("%s; trying again", error);
+        memcpy(e->attach_error, error, sizeof(error));
+    }
+    loop_timer_arm(e->loop, &e->attach_timer, now_ns + retry_delay_ns(&policy, e->attach_failures++, now_ns * 2654435761u));
+}
+
+/* ---- time, signals ---------------------------------------------------------------------------------------- */
+
+static void on_housekeeping(void *arg, uint64_t now_ns)
+{
+    struct enricher *e = arg;
+
+    emit_update_clock(&e->emit);
+    pod_table_expire(e->pods, now_ns);
+    loop_timer_arm(e->loop, &e->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
+}
+
+static void on_pipeline_timer(void *arg, uint64_t now_ns)
+{
+    (void)arg; /* being awake is all: enricher_run() turns the pipeline */
+    (void)now_ns;
+}
+
+static void on_progress(void *arg)
+{
+    (void)arg; /* likewise */
+}
+
+static void on_signal(void *arg, uint32_t events)
+{
+    struct enricher *e = arg;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(e->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP)
+            output_reopen(e->output);
+        else
+            e->stop = true;
+    }
+}
+
+static int open_signals(struct enricher *e)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return -errno;
+    e->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (e->signal_fd < 0)
+        return -errno;
+    return loop_poll_start(e->loop, &e->signal_poll, e->signal_fd, POLLIN);
+}
+
+/* ---- start and stop ------------------------------------------------------------------------------------------ */
+
+static void on_control(void *arg, const char *verb, const char *argument, struct text *reply)
+{
+    struct enricher *e = arg;
+
+    if (!strcmp(verb, "explain"))
+        explain_write(e, argument, reply);
+    else
+        status_write(e, reply);
+}
+
+static int open_source(struct enricher *e, const char *kind_where, struct source **ret)
+{
+    const char *where = strchr(kind_where, ':') + 1;
+
+    if (!strncmp(kind_where, "file:", 5))
+        return source_file_new(ret, e->loop, e->pods, where);
+    if (!strncmp(kind_where, "logdir:", 7))
+        return source_logdir_new(ret, e->loop, e->pods, where);
+    return source_kubelet_new(ret, e->loop, e->http, e->pods, where, &e->conf->tls);
+}
+
+static int open_sources(struct enricher *e)
+{
+    const struct option_list *list = &e->conf->sources;
+    int r = http_new(&e->http, e->loop);
+
+    for (size_t i = 0; r == 0 && i < list->count; i++) {
+        if (i == ENRICHER_SOURCES_MAX) {
+            log_error("source: expected at most %d", ENRICHER_SOURCES_MAX);
+            return -E2BIG;
+        }
+        r = open_source(e, list->items[i], &e->sources[i]);
+        if (r < 0)
+            log_error("source '%s': %s", list->items[i], strerror(-r));
+        else
+            e->source_count++;
+    }
+    if (list->count == 0)
+        log_warning("no --source is given: no Pod can be named, and what runs in one waits until its deadline");
+    if (e->conf->insecure)
+        log_warning("insecure-skip-tls-verify: whoever stands between here and the kubelet can name Pods");
+    return r;
+}
+
+static int read_boot_id(char boot_id[40])
+{
+    FILE *file CLEANUP_FILE = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    if (!file || !fgets(boot_id, 40, file))
+        return -EIO;
+    boot_id[strcspn(boot_id, "\n")] = '\0';
+    return 0;
+}
+
+static int open_pipeline(struct enricher *e)
+{
+    const struct pod_table_limits limits = {.max_pods = 4096, .max_bytes = UINT64_C(64) << 20, .grace_ns = e->conf->pod_grace_ns};
+    char boot_id[40] = "";
+    int r = read_boot_id(boot_id);
+
+    if (r == 0)
+        r = pod_table_new(&e->pods, &limits, on_pod_changed, e);
+    if (r == 0)
+        r = hold_new(&e->hold, -1, &e->conf->hold);
+    if (r == 0)
+        r = emit_init(&e->emit, &e->conf->render, e->output, boot_id);
+    e->pipeline = (struct pipeline){.options = &e->conf->pipeline, .pods = e->pods, .hold = e->hold, .emit = &e->emit, .ask = ask_sources, .arg = e};
+    if (r == 0)
+        r = pipeline_init(&e->pipeline, clock_boot_ns());
+    return r;
+}
+
+static void prepare(struct enricher *e, struct conf *conf)
+{
+    *e = (struct enricher){.conf = conf, .signal_fd = -1, .attachment = ATTACHMENT_EMPTY, .kept = ATTACHMENT_EMPTY, .started_ns = clock_boot_ns()};
+    e->attachment_poll = (struct loop_poll){.fn = on_attachment, .arg = e, .fd = -1};
+    e->signal_poll = (struct loop_poll){.fn = on_signal, .arg = e, .fd = -1};
+    e->attach_timer = (struct loop_timer){.fn = on_attach_timer, .arg = e};
+    e->housekeeping_timer = (struct loop_timer){.fn = on_housekeeping, .arg = e};
+    e->pipeline_timer = (struct loop_timer){.fn = on_pipeline_timer, .arg = e};
+}
+
+int enricher_init(struct enricher *e, struct conf *conf)
+{
+    int r;
+
+    prepare(e, conf);
+    r = loop_new(&e->loop, (enum loop_kind)conf->loop, NULL);
+    if (r < 0) {
+        log_error("loop: %s", strerror(-r));
+        return r;
+    }
+    r = open_signals(e);
+    if (r == 0)
+        r = output_new(&e->output, e->loop, &conf->output);
+    if (r < 0) {
+        log_error("output '%s': %s", conf->output_path ? conf->output_path : "none", strerror(-r));
+        return r;
+    }
+    output_on_progress(e->output, on_progress, e);
+    r = open_pipeline(e);
+    if (r < 0) {
+        log_error("start: %s", strerror(-r));
+        return r;
+    }
+    r = open_sources(e);
+    if (r < 0)
+        return r;
+    if (conf->events_socket[0]) {
+        r = control_new(&e->control, e->loop, e->output, conf->events_socket, on_control, e);
+        if (r < 0) {
+            log_error("events-socket '%s': %s", conf->events_socket, strerror(-r));
+            return r;
+        }
+    }
+    drain_init(&e->drain, e->loop, &e->pipeline, e->output);
+    log_info("loop: %s", loop_describe(e->loop));
+    return 0;
+}
+
+static void finish_old_queue(struct enricher *e)
+{
+    log_warning("the collector has gone; its queue is read to the end");
+    detach(e);
+    loop_timer_arm(e->loop, &e->attach_timer, loop_now(e->loop));
+}
+
+int enricher_run(struct enricher *e)
+{
+    loop_timer_arm(e->loop, &e->attach_timer, clock_boot_ns());
+    loop_timer_arm(e->loop, &e->housekeeping_timer, clock_boot_ns() + HOUSEKEEPING_NS);
+    while (!e->stop) {
+        bool more = drain_run(&e->drain);
+        uint64_t next;
+        int r;
+
+        pipeline_turn(&e->pipeline, clock_boot_ns());
+        if (e->collector_gone && !more && !pipeline_is_blocked(&e->pipeline))
+            finish_old_queue(e);
+        if (!more)
+            output_flush(e->output);
+        next = pipeline_next_ns(&e->pipeline);
+        if (next != UINT64_MAX)
+            loop_timer_arm(e->loop, &e->pipeline_timer, next);
+        else
+            loop_timer_disarm(e->loop, &e->pipeline_timer);
+        r = loop_run_once(e->loop, more ? 0 : UINT64_MAX);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* What was read is written, and its room given back, before the end: a successor does not get it again. */
+static void write_out(struct enricher *e)
+{
+    uint64_t deadline = clock_boot_ns() + 2 * NS_PER_SEC, wanted = output_mark(e->output);
+
+    while (output_durable(e->output) < wanted && clock_boot_ns() < deadline) {
+        output_flush(e->output);
+        if (loop_run_once(e->loop, clock_boot_ns() + 10 * NS_PER_MS) < 0)
+            return;
+    }
+}
+
+void enricher_deinit(struct enricher *e)
+{
+    uint64_t held = e->hold ? hold_count(e->hold) : 0;
+
+    if (e->output)
+        write_out(e);
+    if (e->loop)
+        drain_detach(&e->drain);
+    if (held > 0 && e->attached_ns) {
+        log_info("%llu held events stay with the collector for the next enricher", (unsigned long long)held);
+        return; /* the process ends; taking the pipeline down would take them out of the store */
+    }
+    e->control = control_free(e->control);
+    for (size_t i = 0; i < e->source_count; i++)
+        e->sources[i] = e->sources[i]->ops->free(e->sources[i]);
+    e->http = http_free(e->http);
+    if (e->hold)
+        pipeline_deinit(&e->pipeline);
+    emit_deinit(&e->emit);
+    e->pods = pod_table_free(e->pods);
+    e->output = output_free(e->output);
+    e->queue = queue_consumer_free(e->queue);
+    e->hold = hold_free(e->hold);
+    attachment_deinit(&e->attachment);
+    attachment_deinit(&e->kept);
+    fd_close(&e->signal_fd);
+    e->loop = loop_free(e->loop);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The unprivileged daemon: one thread, one loop, one state struct that embeds or owns every module.
+ *
+ * Start: options → loop → output → Pod table and sources → control socket → collector (tried again until it answers). The snapshot is applied first, then what a predecessor held, then the
+ * queue from where it released. Stop: on SIGTERM or SIGINT what is composed is written out; held events stay in the hold store, which the collector keeps for the next enricher.
+ */
+#include <stdbool.h>
+
+#include "enricher/attach.h"
+#include "enricher/conf.h"
+#include "enricher/drain.h"
+#include "enricher/emit.h"
+#include "enricher/pipeline.h"
+#include "enricher/source.h"
+
+struct control;
+struct http;
+
+#define ENRICHER_SOURCES_MAX 16
+
+struct enricher {
+    struct conf *conf;
+    struct loop *loop;
+    struct output *output;
+    struct pod_table *pods;
+    struct hold *hold;
+    struct http *http;
+    struct control *control;
+    struct source *sources[ENRICHER_SOURCES_MAX];
+    size_t source_count;
+    struct emit emit;
+    struct pipeline pipeline;
+    struct drain drain;
+    struct attachment attachment;
+    struct attachment kept; /* an ended collector's: its hold store is in use until it is empty */
+    struct queue_consumer *queue;
+    struct loop_poll attachment_poll, signal_poll;
+    struct loop_timer attach_timer, housekeeping_timer, pipeline_timer;
+    int signal_fd;
+    unsigned attach_failures;
+    char attach_error[ATTACH_ERROR_MAX]; /* said once, until it changes */
+    uint64_t started_ns, attached_ns, attach_count;
+    bool collector_gone; /* its queue is being finished */
+    bool stop;
+};
+
+/* `conf` is borrowed. 0, or negative errno with one line logged. */
+int enricher_init(struct enricher *enricher, struct conf *conf);
+/* Until a signal ends it. 0 or negative errno. */
+int enricher_run(struct enricher *enricher);
+void enricher_deinit(struct enricher *enricher);
+
+/* status.c, explain.c: one JSON object, one line. */
+struct text;
+void status_write(const struct enricher *enricher, struct text *reply);
+void explain_write(struct enricher *enricher, const char *argument, struct text *reply);
