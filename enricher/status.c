@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `podkin status` shows: one JSON object, read at any moment; the books balance in it. Keys: docs/events.md. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/queue.h"
+#include "common/record.h"
+#include "common/record_check.h"
+#include "common/text.h"
+#include "enricher/enricher.h"
+#include "enricher/loop.h"
+#include "enricher/output.h"
+
+static void put_u64(struct text *out, const char *key, uint64_t value)
+{
+    if (out->size && out->data[out->size - 1] != '{')
+        text_append_char(out, ',');
+    text_append_format(out, "\"%s\":%" PRIu64, key, value);
+}
+
+static void put_string(struct text *out, const char *key, const char *value)
+{
+    if (out->size && out->data[out->size - 1] != '{')
+        text_append_char(out, ',');
+    text_append_format(out, "\"%s\":", key);
+    text_append_json_string(out, value);
+}
+
+static void put_bool(struct text *out, const char *key, bool value)
+{
+    if (out->size && out->data[out->size - 1] != '{')
+        text_append_char(out, ',');
+    text_append_format(out, "\"%s\":%s", key, value ? "true" : "false");
+}
+
+static void open_object(struct text *out, const char *key)
+{
+    if (out->size && out->data[out->size - 1] != '{' && out->data[out->size - 1] != '[')
+        text_append_char(out, ',');
+    if (key)
+        text_append_format(out, "\"%s\":{", key);
+    else
+        text_append_char(out, '{');
+}
+
+static void put_by_type(struct text *out, const char *key, const uint64_t *counts)
+{
+    open_object(out, key);
+    for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
+        if (counts[type])
+            put_u64(out, record_type_name(type), counts[type]);
+    }
+    text_append_char(out, '}');
+}
+
+static void put_collector(struct text *out, const struct enricher *e)
+{
+    struct queue_books books;
+
+    open_object(out, "collector");
+    put_bool(out, "attached", e->attached_ns != 0);
+    put_string(out, "socket", e->conf->socket);
+    put_u64(out, "attach_count", e->attach_count);
+    if (e->attached_ns) {
+        put_string(out, "hook_kind", e->attachment.message.hook_kind);
+        put_u64(out, "consumers_so_far", e->attachment.message.attach_count);
+        queue_consumer_load_books(e->queue, &books);
+        put_by_type(out, "published", books.published);
+        put_by_type(out, "refused_by_ring", books.refused_ring);
+        put_by_type(out, "refused_by_queue", books.refused_queue);
+    } else {
+        put_string(out, "last_error", e->attach_error);
+    }
+    text_append_char(out, '}');
+    open_object(out, "queue");
+    put_u64(out, "backlog_bytes", e->queue ? queue_consumer_backlog_bytes(e->queue) : 0);
+    put_u64(out, "records_read", e->drain.records);
+    put_bool(out, "broken", e->drain.broken);
+    text_append_char(out, '}');
+}
+
+static bool is_event(unsigned type)
+{
+    return type == RECORD_FORK || type == RECORD_EXEC || type == RECORD_EXIT || type == RECORD_HOOK || type == RECORD_LOST;
+}
+
+/* received = emitted + held + dropped, for the types that become lines. */
+static void put_books(struct text *out, const struct enricher *e)
+{
+    const struct counters *c = &e->pipeline.counters;
+    uint64_t received = 0, emitted = 0, dropped = 0, held = e->hold ? hold_count(e->hold) : 0;
+
+    for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
+        received += is_event(type) ? c->received[type] : 0;
+        emitted += c->emitted[type];
+        dropped += c->dropped[type];
+    }
+    open_object(out, "books");
+    put_u64(out, "received", received);
+    put_u64(out, "emitted", emitted);
+    put_u64(out, "held", held);
+    put_u64(out, "dropped", dropped);
+    put_bool(out, "balanced", received == emitted + held + dropped);
+    put_by_type(out, "received_by_type", c->received);
+    put_by_type(out, "emitted_by_type", c->emitted);
+    put_by_type(out, "dropped_by_type", c->dropped);
+    text_append_char(out, '}');
+    open_object(out, "counters");
+#define X(name, unit, help) put_u64(out, #name, c->name);
+    ENRICHER_COUNTERS(X)
+#undef X
+    text_append_char(out, '}');
+}
+
+/* The median of the log2 buckets: the upper edge of the bucket that holds it. */
+static uint64_t median_us(const uint64_t *buckets, uint64_t *ret_count)
+{
+    uint64_t count = 0, seen = 0;
+
+    for (unsigned i = 0; i < RELEASE_BUCKETS; i++)
+        count += buckets[i];
+    *ret_count = count;
+    for (unsigned i = 0; count && i < RELEASE_BUCKETS; i++) {
+        seen += buckets[i];
+        if (seen * 2 >= count)
+            return i ? UINT64_C(1) << i : 1;
+    }
+    return 0;
+}
+
+static void put_hold(struct text *out, const struct enricher *e)
+{
+    const struct counters *c = &e->pipeline.counters;
+    uint64_t released;
+
+    open_object(out, "hold");
+    put_u64(out, "events", hold_count(e->hold));
+    put_u64(out, "bytes", hold_bytes(e->hold));
+    put_u64(out, "high_water_events", hold_max_count(e->hold));
+    put_u64(out, "max_events", e->conf->hold.max_events);
+    put_u64(out, "max_bytes", e->conf->hold.max_bytes);
+    put_u64(out, "timeout_ms", e->conf->pipeline.hold_timeout_ns / NS_PER_MS);
+    put_u64(out, "released_on_arrival", c->released_on_arrival);
+    put_u64(out, "released_on_arrival_within_us_median", median_us(e->pipeline.release_latency, &released));
+    put_u64(out, "expired", c->released_expired);
+    put_u64(out, "evicted", c->released_evicted);
+    text_append_char(out, '}');
+}
+
+static void put_tables(struct text *out, const struct enricher *e)
+{
+    open_object(out, "tables");
+    put_u64(out, "processes", e->pipeline.processes.count - e->pipeline.processes.exited_count);
+    put_u64(out, "exited_kept", e->pipeline.processes.exited_count);
+    put_u64(out, "cgroups", e->pipeline.containers.cgroup_count);
+    put_u64(out, "cgroups_refused", e->pipeline.containers.refused);
+    put_u64(out, "containers", e->pipeline.containers.container_count);
+    put_u64(out, "pods", pod_table_count(e->pods));
+    text_append_char(out, '}');
+}
+
+static void put_sources(struct text *out, const struct enricher *e)
+{
+    uint64_t now_ns = clock_boot_ns();
+
+    text_append_string(out, ",\"sources\":[");
+    for (size_t i = 0; i < e->source_count; i++) {
+        struct source_state state = {0};
+
+        e->sources[i]->ops->get_state(e->sources[i], &state);
+        open_object(out, NULL);
+        put_string(out, "kind", pod_source_name(state.kind));
+        put_string(out, "where", state.where);
+        put_bool(out, "ready", state.ready);
+        if (state.last_success_ns)
+            put_u64(out, "last_success_s", (now_ns - state.last_success_ns) / NS_PER_SEC);
+        put_u64(out, "requests", state.requests);
+        put_u64(out, "failures", state.failures);
+        put_u64(out, "pods", state.pods_seen);
+        put_string(out, "last_error", state.last_error);
+        text_append_char(out, '}');
+    }
+    text_append_char(out, ']');
+}
+
+static void put_output(struct text *out, const struct enricher *e)
+{
+    struct output_state state = {0};
+
+    output_get_state(e->output, &state);
+    open_object(out, "output");
+    put_string(out, "path", e->conf->output_path ? e->conf->output_path : "");
+    put_u64(out, "lines", state.lines);
+    put_u64(out, "bytes", state.bytes);
+    put_u64(out, "rotations", state.rotations);
+    put_u64(out, "write_errors", state.write_errors);
+    put_u64(out, "viewers", state.viewers);
+    put_u64(out, "viewers_cut", state.viewers_cut);
+    put_u64(out, "last_errno", (uint64_t)state.last_error);
+    text_append_char(out, '}');
+}
+
+void status_write(const struct enricher *e, struct text *reply)
+{
+    text_append_char(reply, '{');
+    put_string(reply, "version", PODKIN_VERSION);
+    put_string(reply, "node_name", e->conf->node_name);
+    put_string(reply, "loop", loop_describe(e->loop));
+    put_u64(reply, "uptime_s", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
+    put_collector(reply, e);
+    put_books(reply, e);
+    put_hold(reply, e);
+    put_tables(reply, e);
+    put_sources(reply, e);
+    put_output(reply, e);
+    text_append_string(reply, "}\n");
+}
