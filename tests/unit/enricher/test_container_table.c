@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enricher/container_table.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define POD  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod11111111_1111_4111_8111_111111111111.slice"
+#define CRI  POD "/cri-containerd-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.scope"
+#define OTHER "/kubepods/pod22222222-2222-4222-8222-222222222222/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static struct container_table table;
+static unsigned gone_count;
+
+static void gone(void *arg, struct container *container)
+{
+    (void)arg;
+    (void)container;
+    gone_count++;
+}
+
+static void setup(void)
+{
+    gone_count = 0;
+    cr_assert_eq(container_table_init(&table, 100, gone, NULL), 0);
+}
+
+static void teardown(void)
+{
+    container_table_deinit(&table);
+}
+
+TestSuite(container_table, .init = setup, .fini = teardown);
+
+static struct cgroup *add(uint64_t id, const char *path)
+{
+    struct container *stand_in;
+    struct cgroup *cgroup = container_table_add(&table, id, path, strlen(path), &stand_in);
+
+    cr_assert_null(stand_in);
+    return cgroup;
+}
+
+Test(container_table, nested_cgroups_share_their_container)
+{
+    const struct cgroup *outer = add(10, CRI), *inner = add(11, CRI "/container"), *hostile = add(12, CRI OTHER);
+
+    cr_expect_eq(outer->container, inner->container);
+    cr_expect_eq(outer->container, hostile->container);
+    cr_expect_str_eq(outer->container->identity.pod_uid, "11111111-1111-4111-8111-111111111111");
+}
+
+Test(container_table, everything_outside_pods_is_the_one_host_container)
+{
+    cr_expect_eq(add(1, "/")->container, table.host);
+    cr_expect_eq(add(2, "/system.slice/ssh.service")->container, table.host);
+    cr_expect_eq(table.host->state, CONTAINER_HOST);
+}
+
+Test(container_table, path_that_comes_late_hands_out_the_stand_in)
+{
+    struct cgroup *cgroup = container_table_add_unknown(&table, 10);
+    struct container *stand_in, *before = cgroup->container;
+
+    cr_expect(before->path_unknown);
+    cr_expect_eq(container_table_add(&table, 10, CRI, strlen(CRI), &stand_in), cgroup);
+    cr_expect_eq(stand_in, before);
+    cr_expect_not(cgroup->container->path_unknown);
+    container_unref(stand_in);
+    cr_expect_eq(gone_count, 1);
+}
+
+Test(container_table, same_cgroup_told_twice_stays_as_it_is)
+{
+    cr_expect_eq(add(10, CRI), add(10, "/else"));
+    cr_expect_eq(table.cgroup_count, 1);
+}
+
+Test(container_table, removed_cgroup_is_findable_until_its_grace_time_is_over)
+{
+    struct cgroup *cgroup = add(10, CRI);
+
+    container_table_mark_removed(&table, cgroup, 500);
+    cr_expect_eq(container_table_expire(&table, 500, 10), 0);
+    cr_expect_eq(container_table_find(&table, 10), cgroup);
+    cr_expect_eq(container_table_expire(&table, 501, 10), 1);
+    cr_expect_null(container_table_find(&table, 10));
+    cr_expect_eq(gone_count, 1);
+}
+
+Test(container_table, full_table_lets_the_removed_go_first_then_refuses)
+{
+    char path[64];
+
+    for (uint64_t i = 1; i <= 100; i++) {
+        (void)snprintf(path, sizeof(path), "/x/%llu", (unsigned long long)i);
+        cr_assert_not_null(add(i, path));
+    }
+    cr_expect_null(add(200, "/y"));
+    cr_expect_eq(table.refused, 1);
+    container_table_mark_removed(&table, container_table_find(&table, 5), 9);
+    cr_expect_not_null(add(201, "/z"));
+    cr_expect_null(container_table_find(&table, 5));
+}
+
+static void collect(void *arg, struct container *container)
+{
+    struct container **list = arg;
+
+    while (*list)
+        list++;
+    *list = container;
+}
+
+Test(container_table, pod_finds_its_containers_by_uid_config_hash_and_ids)
+{
+    struct container *by_uid = add(10, CRI)->container, *found[8] = {0};
+    struct container *by_hash = add(11, "/kubepods/burstable/pod09a70ae9ccc491e651e5c773579b3490/b0e6aa50e847c3d3b1880e307ec7996040275c8063832cffc9274defce2cb655")->container;
+    struct container *by_id = add(12, "/user.slice/cri-containerd-6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16.scope")->container;
+    struct pod_container containers[] = {{.name = "c", .id = "6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16"}};
+    struct pod pod = {.uid = "11111111-1111-4111-8111-111111111111", .config_hash = "09a70ae9ccc491e651e5c773579b3490", .containers = containers, .container_count = 1};
+
+    container_table_for_pod(&table, &pod, collect, found);
+    cr_expect_eq(found[0], by_uid);
+    cr_expect_eq(found[1], by_hash);
+    cr_expect_eq(found[2], by_id);
+    cr_expect_null(found[3]);
+}
