@@ -21,33 +21,59 @@ static const char *const log_choices[] = {"error", "warning", "info", "debug", N
 static size_t list_options(struct conf *c, struct option_spec *specs)
 {
     const struct option_spec all[] = {
-        {"config", OPTION_STRING, &c->config, "FILE", "configuration file; FILE.d/*.conf are read after it", NULL, 0, 0},
-        {"socket", OPTION_STRING, &c->socket, "PATH", "the collector's socket (default " DEFAULT_SOCKET ")", NULL, 0, 0},
-        {"source", OPTION_STRINGS, &c->sources, "KIND:WHERE", "where Pods are known from, repeatable: file:PATH, logdir:/var/log, kubelet:URL", NULL, 0, 0},
-        {"token-file", OPTION_STRING, &c->token_file, "PATH", "bearer token for the kubelet, read again at each request", NULL, 0, 0},
-        {"ca-file", OPTION_STRING, &c->ca_file, "PATH", "certificate authority that signed the kubelet's certificate", NULL, 0, 0},
-        {"client-cert", OPTION_STRING, &c->client_cert, "PATH", "client certificate for the kubelet", NULL, 0, 0},
+        {"config", OPTION_STRING, &c->config, "FILE", "configuration file; FILE.d/*.conf are read after it",
+            NULL, 0, 0},
+        {"socket", OPTION_STRING, &c->socket, "PATH", "the collector's socket (default " DEFAULT_SOCKET ")",
+            NULL, 0, 0},
+        {"source", OPTION_STRINGS, &c->sources, "KIND:WHERE",
+            "where Pods are known from, repeatable: file:PATH, logdir:/var/log, kubelet:URL", NULL, 0, 0},
+        {"token-file", OPTION_STRING, &c->token_file, "PATH",
+            "bearer token for the kubelet, read again at each request", NULL, 0, 0},
+        {"ca-file", OPTION_STRING, &c->ca_file, "PATH",
+            "certificate authority that signed the kubelet's certificate", NULL, 0, 0},
+        {"client-cert", OPTION_STRING, &c->client_cert, "PATH", "client certificate for the kubelet", NULL, 0,
+            0},
         {"client-key", OPTION_STRING, &c->client_key, "PATH", "its key", NULL, 0, 0},
-        {"insecure-skip-tls-verify", OPTION_BOOL, &c->insecure, "on|off", "do not verify the kubelet's certificate: anybody in between can name Pods", NULL, 0, 0},
-        {"node-name", OPTION_STRING, &c->node_name, "NAME", "name of this node (default: $NODE_NAME, else the host name)", NULL, 0, 0},
-        {"output", OPTION_STRING, &c->output_path, "FILE|-", "where the JSON lines go (default: only to viewers)", NULL, 0, 0},
-        {"output-rotate-size", OPTION_SIZE, &c->rotate_bytes, "BYTES", "start a new file at this size, 0: never (default 64M)", NULL, 0, 0},
-        {"output-rotate-keep", OPTION_COUNT, &c->rotate_keep, "N", "how many earlier files stay (default 5)", NULL, 0, 1000},
-        {"events-socket", OPTION_STRING, &c->events_socket, "PATH", "socket for podkin events, status, explain (default " DEFAULT_EVENTS "; empty: none)", NULL, 0, 0},
-        {"hold-timeout", OPTION_DURATION, &c->pipeline.hold_timeout_ns, "DURATION", "how long an event waits for its Pod, 0: not at all (default 30s)", NULL, 0, 3600 * NS_PER_SEC},
-        {"hold-container-timeout", OPTION_DURATION, &c->pipeline.container_timeout_ns, "DURATION", "how long once only the container's name is missing (default 5s)", NULL, 0, 3600 * NS_PER_SEC},
-        {"hold-max-events", OPTION_COUNT, &c->hold.max_events, "N", "most events held at once; beyond, the oldest go as they are (default 200000)", NULL, 1, UINT32_MAX},
-        {"hold-max-bytes", OPTION_SIZE, &c->hold.max_bytes, "BYTES", "most bytes held at once (default 128M)", NULL, 65536, UINT64_C(1) << 36},
-        {"pod-grace", OPTION_DURATION, &c->pod_grace_ns, "DURATION", "how long a deleted Pod stays known (default 5m)", NULL, 0, 86400 * NS_PER_SEC},
-        {"export-own-events", OPTION_BOOL, &c->own_events, "on|off", "process_fork and lost lines, which Tetragon does not have (default on)", NULL, 0, 0},
-        {"export-own-fields", OPTION_BOOL, &c->own_fields, "on|off", "args, pod_state, pod_source, role, id, held_ms (default on)", NULL, 0, 0},
-        {"export-credentials", OPTION_BOOL, &c->credentials, "on|off", "process_credentials (default off)", NULL, 0, 0},
+        {"insecure-skip-tls-verify", OPTION_BOOL, &c->insecure, "on|off",
+            "do not verify the kubelet's certificate: anybody in between can name Pods", NULL, 0, 0},
+        {"node-name", OPTION_STRING, &c->node_name, "NAME",
+            "name of this node (default: $NODE_NAME, else the host name)", NULL, 0, 0},
+        {"output", OPTION_STRING, &c->output_path, "FILE|-",
+            "where the JSON lines go (default: only to viewers)", NULL, 0, 0},
+        {"output-rotate-size", OPTION_SIZE, &c->rotate_bytes, "BYTES",
+            "start a new file at this size, 0: never (default 64M)", NULL, 0, 0},
+        {"output-rotate-keep", OPTION_COUNT, &c->rotate_keep, "N", "how many earlier files stay (default 5)",
+            NULL, 0, 1000},
+        {"events-socket", OPTION_STRING, &c->events_socket, "PATH",
+            "socket for podkin events, status, explain (default " DEFAULT_EVENTS "; empty: none)", NULL, 0,
+            0},
+        {"hold-timeout", OPTION_DURATION, &c->pipeline.hold_timeout_ns, "DURATION",
+            "how long an event waits for its Pod, 0: not at all (default 30s)", NULL, 0, 3600 * NS_PER_SEC},
+        {"hold-container-timeout", OPTION_DURATION, &c->pipeline.container_timeout_ns, "DURATION",
+            "how long once only the container's name is missing (default 5s)", NULL, 0, 3600 * NS_PER_SEC},
+        {"hold-max-events", OPTION_COUNT, &c->hold.max_events, "N",
+            "most events held at once; beyond, the oldest go as they are (default 200000)", NULL, 1,
+            UINT32_MAX},
+        {"hold-max-bytes", OPTION_SIZE, &c->hold.max_bytes, "BYTES", "most bytes held at once (default 128M)",
+            NULL, 65536, UINT64_C(1) << 36},
+        {"pod-grace", OPTION_DURATION, &c->pod_grace_ns, "DURATION",
+            "how long a deleted Pod stays known (default 5m)", NULL, 0, 86400 * NS_PER_SEC},
+        {"export-own-events", OPTION_BOOL, &c->own_events, "on|off",
+            "process_fork and lost lines, which Tetragon does not have (default on)", NULL, 0, 0},
+        {"export-own-fields", OPTION_BOOL, &c->own_fields, "on|off",
+            "args, pod_state, pod_source, role, id, held_ms (default on)", NULL, 0, 0},
+        {"export-credentials", OPTION_BOOL, &c->credentials, "on|off", "process_credentials (default off)",
+            NULL, 0, 0},
         {"export-namespaces", OPTION_BOOL, &c->namespaces, "on|off", "ns (default off)", NULL, 0, 0},
         {"export-capabilities", OPTION_BOOL, &c->capabilities, "on|off", "cap (default off)", NULL, 0, 0},
-        {"export-annotations", OPTION_BOOL, &c->annotations, "on|off", "pod_annotations (default off)", NULL, 0, 0},
-        {"loop", OPTION_CHOICE, &c->loop, "auto|uring|epoll", "how to wait: io_uring where the kernel lets us, else epoll (default auto)", loop_choices, 0, 0},
-        {"log-level", OPTION_CHOICE, &c->log_level, "error|warning|info|debug", "what is said on stderr (default info)", log_choices, 0, 0},
-        {"check", OPTION_FLAG, &c->action_check, NULL, "read everything, say what is wrong, stop", NULL, 0, 0},
+        {"export-annotations", OPTION_BOOL, &c->annotations, "on|off", "pod_annotations (default off)", NULL,
+            0, 0},
+        {"loop", OPTION_CHOICE, &c->loop, "auto|uring|epoll",
+            "how to wait: io_uring where the kernel lets us, else epoll (default auto)", loop_choices, 0, 0},
+        {"log-level", OPTION_CHOICE, &c->log_level, "error|warning|info|debug",
+            "what is said on stderr (default info)", log_choices, 0, 0},
+        {"check", OPTION_FLAG, &c->action_check, NULL, "read everything, say what is wrong, stop", NULL, 0,
+            0},
         {"version", OPTION_FLAG, &c->action_version, NULL, "print the version", NULL, 0, 0},
         {"help", OPTION_FLAG, &c->action_help, NULL, "print this", NULL, 0, 0},
     };
@@ -82,11 +108,14 @@ static int check_source(const char *source, char error[OPTIONS_ERROR_MAX])
     const char *colon = strchr(source, ':');
     size_t size = colon ? (size_t)(colon - source) : 0;
 
-    if (colon && colon[1] && ((size == 4 && !strncmp(source, "file", size)) || (size == 6 && !strncmp(source, "logdir", size))))
+    if (colon && colon[1] &&
+        ((size == 4 && !strncmp(source, "file", size)) || (size == 6 && !strncmp(source, "logdir", size))))
         return 0;
-    if (colon && size == 7 && !strncmp(source, "kubelet", size) && (!strncmp(colon + 1, "https://", 8) || !strncmp(colon + 1, "http://", 7)))
+    if (colon && size == 7 && !strncmp(source, "kubelet", size) &&
+        (!strncmp(colon + 1, "https://", 8) || !strncmp(colon + 1, "http://", 7)))
         return 0;
-    (void)snprintf(error, OPTIONS_ERROR_MAX, "source '%s': expected file:PATH, logdir:FOLDER or kubelet:http(s)://HOST:PORT", source);
+    (void)snprintf(error, OPTIONS_ERROR_MAX,
+        "source '%s': expected file:PATH, logdir:FOLDER or kubelet:http(s)://HOST:PORT", source);
     return -EINVAL;
 }
 
@@ -115,10 +144,18 @@ static void derive(struct conf *conf)
     conf->pipeline.names_suffice = conf->sources.count > 0;
     for (size_t i = 0; i < conf->sources.count; i++)
         conf->pipeline.names_suffice &= !strncmp(conf->sources.items[i], "logdir:", 7);
-    conf->render = (struct render_options){.node_name = conf->node_name, .own_fields = own, .annotations = conf->annotations,
-        .image = {.own_fields = own, .credentials = conf->credentials, .namespaces = conf->namespaces, .capabilities = conf->capabilities}};
-    conf->output = (struct output_options){.path = conf->output_path, .rotate_bytes = conf->rotate_bytes, .rotate_keep = (unsigned)conf->rotate_keep};
-    conf->tls = (struct source_tls){conf->token_file, conf->ca_file, conf->client_cert, conf->client_key, conf->insecure};
+    conf->render = (struct render_options){.node_name = conf->node_name,
+        .own_fields = own,
+        .annotations = conf->annotations,
+        .image = {.own_fields = own,
+            .credentials = conf->credentials,
+            .namespaces = conf->namespaces,
+            .capabilities = conf->capabilities}};
+    conf->output = (struct output_options){.path = conf->output_path,
+        .rotate_bytes = conf->rotate_bytes,
+        .rotate_keep = (unsigned)conf->rotate_keep};
+    conf->tls = (struct source_tls){
+        conf->token_file, conf->ca_file, conf->client_cert, conf->client_key, conf->insecure};
 }
 
 int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR_MAX])
@@ -128,10 +165,19 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
     int rest = 0, r;
 
     *conf = (struct conf){
-        .own_events = true, .own_fields = true, .log_level = 2, .rotate_bytes = UINT64_C(64) << 20, .rotate_keep = 5, .pod_grace_ns = 300 * NS_PER_SEC,
+        .own_events = true,
+        .own_fields = true,
+        .log_level = 2,
+        .rotate_bytes = UINT64_C(64) << 20,
+        .rotate_keep = 5,
+        .pod_grace_ns = 300 * NS_PER_SEC,
         .hold = {.max_events = 200000, .max_bytes = UINT64_C(128) << 20},
-        .pipeline = {.hold_timeout_ns = 30 * NS_PER_SEC, .container_timeout_ns = 5 * NS_PER_SEC, .process_grace_ns = 5 * NS_PER_SEC,
-            .cgroup_grace_ns = 300 * NS_PER_SEC, .max_cgroups = 65536, .retry = {.first_ns = 200 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC}},
+        .pipeline = {.hold_timeout_ns = 30 * NS_PER_SEC,
+            .container_timeout_ns = 5 * NS_PER_SEC,
+            .process_grace_ns = 5 * NS_PER_SEC,
+            .cgroup_grace_ns = 300 * NS_PER_SEC,
+            .max_cgroups = 65536,
+            .retry = {.first_ns = 200 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC}},
     };
     r = options_parse(specs, count, argc, argv, &rest, error);
     if (r < 0)
@@ -155,8 +201,8 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
 
 void conf_deinit(struct conf *conf)
 {
-    char **strings[] = {&conf->socket, &conf->config, &conf->events_socket, &conf->output_path, &conf->node_name, &conf->token_file,
-        &conf->ca_file, &conf->client_cert, &conf->client_key};
+    char **strings[] = {&conf->socket, &conf->config, &conf->events_socket, &conf->output_path,
+        &conf->node_name, &conf->token_file, &conf->ca_file, &conf->client_cert, &conf->client_key};
 
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
         free(*strings[i]);

@@ -82,7 +82,8 @@ void drain_detach(struct drain *drain)
 static void mark(struct drain *drain)
 {
     uint64_t position = queue_consumer_position(drain->queue), now = output_mark(drain->output);
-    struct drain_mark *last = &drain->marks[(drain->first_mark + drain->mark_count + DRAIN_MARKS - 1) % DRAIN_MARKS];
+    struct drain_mark *last =
+        &drain->marks[(drain->first_mark + drain->mark_count + DRAIN_MARKS - 1) % DRAIN_MARKS];
 
     if (drain->pending)
         return; /* the position is behind a record that is not done */
@@ -90,7 +91,8 @@ static void mark(struct drain *drain)
         *last = (struct drain_mark){now, position}; /* later is always safe */
         return;
     }
-    drain->marks[(drain->first_mark + drain->mark_count++) % DRAIN_MARKS] = (struct drain_mark){now, position};
+    drain->marks[(drain->first_mark + drain->mark_count++) % DRAIN_MARKS] =
+        (struct drain_mark){now, position};
 }
 
 /* One batch. 0: queue empty, 1: more, -EAGAIN: the output is full. */

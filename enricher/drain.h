@@ -28,7 +28,7 @@ struct drain {
     struct queue_consumer *queue; /* NULL: not attached */
     struct loop_timer nap;
     struct loop_poll doorbell;
-    const void *pending; /* the record that pipeline_record() could not take yet */
+    const void *pending;                  /* the record that pipeline_record() could not take yet */
     struct drain_mark marks[DRAIN_MARKS]; /* ring of batches that are not durable yet */
     uint32_t first_mark, mark_count;
     unsigned empty_naps;

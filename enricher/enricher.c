@@ -59,7 +59,8 @@ static void apply_snapshot(struct enricher *e)
         while ((r = snapshot_read_next(&reader, &record)) > 0)
             pipeline_snapshot(&e->pipeline, record, passes[i]);
         if (r < 0 && i == 0)
-            log_warning("snapshot of the running processes is not whole (%s): some will lack their binary", strerror(-r));
+            log_warning("snapshot of the running processes is not whole (%s): some will lack their binary",
+                strerror(-r));
     }
     attachment_drop_snapshot(&e->attachment);
 }
@@ -124,7 +125,8 @@ static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
         return r;
     r = queue_consumer_new(&e->queue, &e->attachment.queue_fds);
     if (r < 0) {
-        (void)snprintf(error, ATTACH_ERROR_MAX, "%s: the queue is not one: %s", e->conf->socket, strerror(-r));
+        (void)snprintf(
+            error, ATTACH_ERROR_MAX, "%s: the queue is not one: %s", e->conf->socket, strerror(-r));
         return r;
     }
     apply_snapshot(e);
@@ -166,8 +168,9 @@ static void on_attach_timer(void *arg, uint64_t now_ns)
         e->attach_error[0] = '\0';
         e->attached_ns = loop_now(e->loop);
         e->attach_count++;
-        log_info("attached to the collector (%s): %zu processes, %zu cgroups known", e->attachment.message.hook_kind,
-            e->pipeline.processes.count, e->pipeline.containers.cgroup_count);
+        log_info("attached to the collector (%s): %zu processes, %zu cgroups known",
+            e->attachment.message.hook_kind, e->pipeline.processes.count,
+            e->pipeline.containers.cgroup_count);
         return;
     }
     detach(e);
@@ -175,7 +178,8 @@ static void on_attach_timer(void *arg, uint64_t now_ns)
         log_warning("%s; trying again", error);
         memcpy(e->attach_error, error, sizeof(error));
     }
-    loop_timer_arm(e->loop, &e->attach_timer, now_ns + retry_delay_ns(&policy, e->attach_failures++, now_ns * 2654435761u));
+    loop_timer_arm(e->loop, &e->attach_timer,
+        now_ns + retry_delay_ns(&policy, e->attach_failures++, now_ns * 2654435761u));
 }
 
 /* ---- time, signals ---------------------------------------------------------------------------------------- */
@@ -270,7 +274,8 @@ static int open_sources(struct enricher *e)
             e->source_count++;
     }
     if (list->count == 0)
-        log_warning("no --source is given: no Pod can be named, and what runs in one waits until its deadline");
+        log_warning(
+            "no --source is given: no Pod can be named, and what runs in one waits until its deadline");
     if (e->conf->insecure)
         log_warning("insecure-skip-tls-verify: whoever stands between here and the kubelet can name Pods");
     return r;
@@ -288,7 +293,8 @@ static int read_boot_id(char boot_id[40])
 
 static int open_pipeline(struct enricher *e)
 {
-    const struct pod_table_limits limits = {.max_pods = 4096, .max_bytes = UINT64_C(64) << 20, .grace_ns = e->conf->pod_grace_ns};
+    const struct pod_table_limits limits = {
+        .max_pods = 4096, .max_bytes = UINT64_C(64) << 20, .grace_ns = e->conf->pod_grace_ns};
     char boot_id[40] = "";
     int r = read_boot_id(boot_id);
 
@@ -298,7 +304,12 @@ static int open_pipeline(struct enricher *e)
         r = hold_new(&e->hold, -1, &e->conf->hold);
     if (r == 0)
         r = emit_init(&e->emit, &e->conf->render, e->output, boot_id);
-    e->pipeline = (struct pipeline){.options = &e->conf->pipeline, .pods = e->pods, .hold = e->hold, .emit = &e->emit, .ask = ask_sources, .arg = e};
+    e->pipeline = (struct pipeline){.options = &e->conf->pipeline,
+        .pods = e->pods,
+        .hold = e->hold,
+        .emit = &e->emit,
+        .ask = ask_sources,
+        .arg = e};
     if (r == 0)
         r = pipeline_init(&e->pipeline, clock_boot_ns());
     return r;
@@ -306,7 +317,11 @@ static int open_pipeline(struct enricher *e)
 
 static void prepare(struct enricher *e, struct conf *conf)
 {
-    *e = (struct enricher){.conf = conf, .signal_fd = -1, .attachment = ATTACHMENT_EMPTY, .kept = ATTACHMENT_EMPTY, .started_ns = clock_boot_ns()};
+    *e = (struct enricher){.conf = conf,
+        .signal_fd = -1,
+        .attachment = ATTACHMENT_EMPTY,
+        .kept = ATTACHMENT_EMPTY,
+        .started_ns = clock_boot_ns()};
     e->attachment_poll = (struct loop_poll){.fn = on_attachment, .arg = e, .fd = -1};
     e->signal_poll = (struct loop_poll){.fn = on_signal, .arg = e, .fd = -1};
     e->attach_timer = (struct loop_timer){.fn = on_attach_timer, .arg = e};

@@ -49,7 +49,8 @@ static void explain_cgroup(struct enricher *e, const struct process *process, st
     step(out, "cgroup id", NULL);
     value(out, id);
     text_append_char(out, '}');
-    step(out, "cgroup path", cgroup && cgroup->path ? NULL : "no cgroup_mkdir was seen and the snapshot did not have it");
+    step(out, "cgroup path",
+        cgroup && cgroup->path ? NULL : "no cgroup_mkdir was seen and the snapshot did not have it");
     if (cgroup && cgroup->path)
         value(out, cgroup->path);
     text_append_char(out, '}');
@@ -75,12 +76,14 @@ static void explain_container(const struct container *container, struct text *ou
 static void explain_pod(const struct container *container, struct text *out)
 {
     const struct pod *pod = container->pod;
-    const struct pod_container *status = pod ? pod_find_container(pod, container->identity.container_id) : NULL;
+    const struct pod_container *status =
+        pod ? pod_find_container(pod, container->identity.container_id) : NULL;
     char name[512];
 
     step(out, "pod", pod ? NULL : "no source knows a Pod of this UID or with this container");
     if (pod) {
-        (void)snprintf(name, sizeof(name), "%s/%s", pod->namespace_ ? pod->namespace_ : "", pod->name ? pod->name : "");
+        (void)snprintf(
+            name, sizeof(name), "%s/%s", pod->namespace_ ? pod->namespace_ : "", pod->name ? pod->name : "");
         value(out, name);
         text_append_string(out, ",\"source\":");
         text_append_json_string(out, pod_source_name(pod->best_source));
@@ -88,7 +91,8 @@ static void explain_pod(const struct container *container, struct text *out)
     text_append_char(out, '}');
     if (!pod)
         return;
-    step(out, "container", status ? NULL : "in no status of the Pod: the sandbox, or the kubelet has not told yet");
+    step(out, "container",
+        status ? NULL : "in no status of the Pod: the sandbox, or the kubelet has not told yet");
     if (status && status->name)
         value(out, status->name);
     text_append_char(out, '}');
@@ -107,8 +111,9 @@ static void explain_waiting(const struct container *container, struct text *out)
     text_append_char(out, '}');
     if (container->held.count == 0)
         return;
-    (void)snprintf(text, sizeof(text), "%" PRIu64 " events, the first for %" PRIu64 " ms, asked %u times", container->held.count,
-        (clock_boot_ns() - container->waiting_since_ns) / NS_PER_MS, container->attempts + 1);
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " events, the first for %" PRIu64 " ms, asked %u times",
+        container->held.count, (clock_boot_ns() - container->waiting_since_ns) / NS_PER_MS,
+        container->attempts + 1);
     step(out, "held", NULL);
     value(out, text);
     text_append_char(out, '}');
@@ -127,7 +132,8 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
     process = process_table_find_pid(&e->pipeline.processes, (uint32_t)pid);
     text_append_format(reply, "{\"pid\":%lu,\"steps\":[", pid);
     if (!process) {
-        step(reply, "process", "not in the table: it has exited, or started before and the snapshot missed it");
+        step(reply, "process",
+            "not in the table: it has exited, or started before and the snapshot missed it");
         text_append_string(reply, "}]}\n");
         return;
     }

@@ -23,7 +23,8 @@ static int run(struct conf *conf)
 
 int main(int argc, char **argv)
 {
-    static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
+    static const enum log_level levels[] = {
+        LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
     char error[OPTIONS_ERROR_MAX] = "";
     struct conf conf;
     int status = EXIT_FINE;

@@ -82,7 +82,8 @@ static void put_collector(struct text *out, const struct enricher *e)
 
 static bool is_event(unsigned type)
 {
-    return type == RECORD_FORK || type == RECORD_EXEC || type == RECORD_EXIT || type == RECORD_HOOK || type == RECORD_LOST;
+    return type == RECORD_FORK || type == RECORD_EXEC || type == RECORD_EXIT || type == RECORD_HOOK ||
+           type == RECORD_LOST;
 }
 
 /* received = emitted + held + dropped, for the types that become lines. */

@@ -17,19 +17,30 @@ struct make_key {
 
 static uint64_t make_seq_;
 
-static inline struct record_header *make_header(struct make_record *buffer, uint8_t type, size_t size, struct make_key key, uint64_t cgroup_id, uint64_t time_ns)
+static inline struct record_header *make_header(struct make_record *buffer, uint8_t type, size_t size,
+    struct make_key key, uint64_t cgroup_id, uint64_t time_ns)
 {
     struct record_header *header = (struct record_header *)buffer->bytes;
 
     memset(buffer->bytes, 0, size);
-    *header = (struct record_header){.size = (uint32_t)size, .type = type, .version = RECORD_VERSION, .cpu = 1, .seq = ++make_seq_,
-        .time_ns = time_ns, .cgroup_id = cgroup_id, .start_ns = key.start_ns, .tgid = key.tgid, .tid = key.tgid};
+    *header = (struct record_header){.size = (uint32_t)size,
+        .type = type,
+        .version = RECORD_VERSION,
+        .cpu = 1,
+        .seq = ++make_seq_,
+        .time_ns = time_ns,
+        .cgroup_id = cgroup_id,
+        .start_ns = key.start_ns,
+        .tgid = key.tgid,
+        .tid = key.tgid};
     return header;
 }
 
-static inline const struct record_header *make_fork(struct make_record *buffer, struct make_key child, struct make_key parent, uint64_t cgroup_id, uint64_t time_ns)
+static inline const struct record_header *make_fork(struct make_record *buffer, struct make_key child,
+    struct make_key parent, uint64_t cgroup_id, uint64_t time_ns)
 {
-    struct record_fork *record = (struct record_fork *)make_header(buffer, RECORD_FORK, sizeof(*record), child, cgroup_id, time_ns);
+    struct record_fork *record =
+        (struct record_fork *)make_header(buffer, RECORD_FORK, sizeof(*record), child, cgroup_id, time_ns);
 
     record->parent_start_ns = parent.start_ns;
     record->parent_tgid = parent.tgid;
@@ -40,7 +51,8 @@ static inline const struct record_header *make_fork(struct make_record *buffer, 
     return &record->header;
 }
 
-static inline struct record_ref make_tail(struct make_record *buffer, size_t *used, const void *data, size_t size)
+static inline struct record_ref make_tail(
+    struct make_record *buffer, size_t *used, const void *data, size_t size)
 {
     struct record_ref ref = {(uint16_t)*used, (uint16_t)size};
 
@@ -50,10 +62,12 @@ static inline struct record_ref make_tail(struct make_record *buffer, size_t *us
 }
 
 /* args: argv with NULs between, args_size without the last one. */
-static inline const struct record_header *make_process(struct make_record *buffer, uint8_t type, struct make_key key, struct make_key parent, uint64_t cgroup_id,
-    uint64_t time_ns, const char *filename, const void *args, size_t args_size)
+static inline const struct record_header *make_process(struct make_record *buffer, uint8_t type,
+    struct make_key key, struct make_key parent, uint64_t cgroup_id, uint64_t time_ns, const char *filename,
+    const void *args, size_t args_size)
 {
-    struct record_process *record = (struct record_process *)make_header(buffer, type, sizeof(*record), key, cgroup_id, time_ns);
+    struct record_process *record =
+        (struct record_process *)make_header(buffer, type, sizeof(*record), key, cgroup_id, time_ns);
     size_t used = sizeof(*record);
 
     record->image_start_ns = time_ns;
@@ -69,23 +83,29 @@ static inline const struct record_header *make_process(struct make_record *buffe
     return &record->header;
 }
 
-static inline const struct record_header *make_exec(struct make_record *buffer, struct make_key key, struct make_key parent, uint64_t cgroup_id, uint64_t time_ns, const char *filename)
+static inline const struct record_header *make_exec(struct make_record *buffer, struct make_key key,
+    struct make_key parent, uint64_t cgroup_id, uint64_t time_ns, const char *filename)
 {
-    return make_process(buffer, RECORD_EXEC, key, parent, cgroup_id, time_ns, filename, "prog\0-x\0two words", 17);
+    return make_process(
+        buffer, RECORD_EXEC, key, parent, cgroup_id, time_ns, filename, "prog\0-x\0two words", 17);
 }
 
-static inline const struct record_header *make_exit(struct make_record *buffer, struct make_key key, uint64_t cgroup_id, uint64_t time_ns, uint32_t wait_status)
+static inline const struct record_header *make_exit(struct make_record *buffer, struct make_key key,
+    uint64_t cgroup_id, uint64_t time_ns, uint32_t wait_status)
 {
-    struct record_exit *record = (struct record_exit *)make_header(buffer, RECORD_EXIT, sizeof(*record), key, cgroup_id, time_ns);
+    struct record_exit *record =
+        (struct record_exit *)make_header(buffer, RECORD_EXIT, sizeof(*record), key, cgroup_id, time_ns);
 
     record->wait_status = wait_status;
     record->ns_pid = key.tgid % 1000;
     return &record->header;
 }
 
-static inline const struct record_header *make_cgroup(struct make_record *buffer, uint8_t type, uint64_t cgroup_id, struct make_key key, uint64_t time_ns, const char *path)
+static inline const struct record_header *make_cgroup(struct make_record *buffer, uint8_t type,
+    uint64_t cgroup_id, struct make_key key, uint64_t time_ns, const char *path)
 {
-    struct record_cgroup *record = (struct record_cgroup *)make_header(buffer, type, sizeof(*record), key, cgroup_id, time_ns);
+    struct record_cgroup *record =
+        (struct record_cgroup *)make_header(buffer, type, sizeof(*record), key, cgroup_id, time_ns);
     size_t used = sizeof(*record);
 
     record->path = make_tail(buffer, &used, path, strlen(path));

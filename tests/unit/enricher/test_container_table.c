@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POD  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod11111111_1111_4111_8111_111111111111.slice"
-#define CRI  POD "/cri-containerd-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.scope"
-#define OTHER "/kubepods/pod22222222-2222-4222-8222-222222222222/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define POD                                                                                                  \
+    "/kubepods.slice/kubepods-burstable.slice/"                                                              \
+    "kubepods-burstable-pod11111111_1111_4111_8111_111111111111.slice"
+#define CRI POD "/cri-containerd-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.scope"
+#define OTHER                                                                                                \
+    "/kubepods/pod22222222-2222-4222-8222-222222222222/"                                                     \
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 static struct container_table table;
 static unsigned gone_count;
@@ -43,7 +47,8 @@ static struct cgroup *add(uint64_t id, const char *path)
 
 Test(container_table, nested_cgroups_share_their_container)
 {
-    const struct cgroup *outer = add(10, CRI), *inner = add(11, CRI "/container"), *hostile = add(12, CRI OTHER);
+    const struct cgroup *outer = add(10, CRI), *inner = add(11, CRI "/container"),
+                        *hostile = add(12, CRI OTHER);
 
     cr_expect_eq(outer->container, inner->container);
     cr_expect_eq(outer->container, hostile->container);
@@ -115,10 +120,18 @@ static void collect(void *arg, struct container *container)
 Test(container_table, pod_finds_its_containers_by_uid_config_hash_and_ids)
 {
     struct container *by_uid = add(10, CRI)->container, *found[8] = {0};
-    struct container *by_hash = add(11, "/kubepods/burstable/pod09a70ae9ccc491e651e5c773579b3490/b0e6aa50e847c3d3b1880e307ec7996040275c8063832cffc9274defce2cb655")->container;
-    struct container *by_id = add(12, "/user.slice/cri-containerd-6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16.scope")->container;
-    struct pod_container containers[] = {{.name = "c", .id = "6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16"}};
-    struct pod pod = {.uid = "11111111-1111-4111-8111-111111111111", .config_hash = "09a70ae9ccc491e651e5c773579b3490", .containers = containers, .container_count = 1};
+    struct container *by_hash = add(11, "/kubepods/burstable/pod09a70ae9ccc491e651e5c773579b3490/"
+                                        "b0e6aa50e847c3d3b1880e307ec7996040275c8063832cffc9274defce2cb655")
+                                    ->container;
+    struct container *by_id = add(12,
+        "/user.slice/cri-containerd-6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16.scope")
+                                  ->container;
+    struct pod_container containers[] = {
+        {.name = "c", .id = "6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16"}};
+    struct pod pod = {.uid = "11111111-1111-4111-8111-111111111111",
+        .config_hash = "09a70ae9ccc491e651e5c773579b3490",
+        .containers = containers,
+        .container_count = 1};
 
     container_table_for_pod(&table, &pod, collect, found);
     cr_expect_eq(found[0], by_uid);
