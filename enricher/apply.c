@@ -162,15 +162,9 @@ static struct process *find_or_make(
 static void apply_attach(struct pipeline *pipeline, const struct record_header *header)
 {
     struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
-    struct container *before = process ? container_ref(process->container) : NULL;
 
-    if (process) {
-        struct container *now = apply_find_container(pipeline, process, header->cgroup_id);
-
-        if (before && before != now && before->held.count > 0 && !process->behind)
-            process_set_behind(process, before); /* E1: what it did there may wait there still */
-    }
-    container_unref(before);
+    if (process)
+        (void)apply_find_container(pipeline, process, header->cgroup_id);
 }
 
 static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
@@ -284,8 +278,10 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
 
 int pipeline_record(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
 {
-    int r = pipeline->has_parked ? unpark(pipeline, now_ns) : apply(pipeline, record, now_ns);
+    int r = release_run(pipeline, now_ns); /* E1: what is being let go goes first, all of it */
 
+    if (r == 0)
+        r = pipeline->has_parked ? unpark(pipeline, now_ns) : apply(pipeline, record, now_ns);
     if (r == -EAGAIN)
         return r;
     if (record->type < RECORD_TYPE_SLOTS)

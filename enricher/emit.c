@@ -157,7 +157,8 @@ static char *put_process(const struct emit *emit, char *to, const struct process
     if (container) {
         const struct container_fragment *fragment = &container->fragment;
 
-        to = put(to, fragment->data, fragment->split);
+        if (fragment->split)
+            to = put(to, fragment->data, fragment->split);
         if (fragment->split < fragment->size) {
             to = put_u64(to, process->ns_pid);
             to = put(to, fragment->data + fragment->split, fragment->size - fragment->split);

@@ -356,7 +356,9 @@ int enricher_init(struct enricher *e, struct conf *conf)
     if (r < 0)
         return r;
     if (conf->events_socket[0]) {
-        r = control_new(&e->control, e->loop, e->output, conf->events_socket, on_control, e);
+        const struct control_options options = {.path = conf->events_socket, .answer = on_control, .arg = e};
+
+        r = control_new(&e->control, e->loop, e->output, &options);
         if (r < 0) {
             log_error("events-socket '%s': %s", conf->events_socket, strerror(-r));
             return r;

@@ -126,7 +126,7 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
     struct process *process;
 
     if (!pid || pid > UINT32_MAX || *end) {
-        text_append_string(reply, "{\"error\":\"explain: expected a pid\"}\n");
+        text_append_string(reply, "{\"error\":\"explain: expected a pid\"}");
         return;
     }
     process = process_table_find_pid(&e->pipeline.processes, (uint32_t)pid);
@@ -134,7 +134,7 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
     if (!process) {
         step(reply, "process",
             "not in the table: it has exited, or started before and the snapshot missed it");
-        text_append_string(reply, "}]}\n");
+        text_append_string(reply, "}]}");
         return;
     }
     step(reply, "process", NULL);
@@ -152,5 +152,5 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
             explain_pod(process->container, reply);
         explain_waiting(process->container, reply);
     }
-    text_append_string(reply, "]}\n");
+    text_append_string(reply, "]}");
 }

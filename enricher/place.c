@@ -5,17 +5,27 @@
 
 #include "enricher/pipeline.h"
 
+/* Where the order of a process is kept: the current execution of its key. A held event may be of an earlier one. */
+static struct process *order_keeper(const struct pipeline *pipeline, struct process *process)
+{
+    struct process *current =
+        process->current ? process
+                         : process_table_find(&pipeline->processes, process->tgid, process->start_ns);
+
+    return current ? current : process;
+}
+
 struct container *place_find_queue(
     struct pipeline *pipeline, const struct event *event, const struct container *leaving)
 {
-    struct process *process = event->process;
+    struct process *process = event->process, *keeper = order_keeper(pipeline, process);
     struct container *own = event->container;
     struct container *parents = process->parent ? apply_current_container(pipeline, process->parent) : NULL;
 
-    if (process->behind && process->behind != leaving) {
-        if (process->behind->held.count > 0)
-            return process->behind; /* E1: its earlier events wait there */
-        process_set_behind(process, NULL);
+    if (keeper->behind && keeper->behind != leaving) {
+        if (keeper->behind->held.count > 0)
+            return keeper->behind; /* E1: its earlier events wait there */
+        process_set_behind(keeper, NULL);
     }
     if (own != leaving && (own->held.count > 0 || resolve_is_pending(own)))
         return own;
@@ -49,14 +59,16 @@ int place_into_queue(
         .subject = event->process,
         .context = event->container,
     };
+    struct process *keeper;
     int r = hold_append(pipeline->hold, &queue->held, event->record, &entry);
 
     if (r < 0)
         return r;
     process_hold(event->process);
     container_ref(event->container);
-    if (queue != event->container)
-        process_set_behind(event->process, queue);
+    keeper = order_keeper(pipeline, event->process);
+    if (keeper->behind != queue)
+        process_set_behind(keeper, queue);
     if (!event->held_since_ns)
         pipeline->counters.events_held++;
     if (!queue->waiting_since_ns && resolve_is_pending(queue))

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "enricher/container_table.h"
 #include "enricher/image.h"
 
@@ -119,18 +120,30 @@ void process_table_mark_exited(struct process_table *table, struct process *proc
     table->exited_count++;
 }
 
+static struct process *pop_exited(struct process_table *table)
+{
+    struct process *p = table->exited_first;
+
+    table->exited_first = p->exited_next;
+    if (!table->exited_first)
+        table->exited_last = &table->exited_first;
+    table->exited_count--;
+    return p;
+}
+
 size_t process_table_expire(struct process_table *table, uint64_t before_ns, size_t budget)
 {
     size_t gone = 0;
 
-    while (gone < budget && table->exited_first && table->exited_first->exited_ns < before_ns) {
-        struct process *p = table->exited_first;
+    for (; budget > 0 && table->exited_first && table->exited_first->exited_ns < before_ns; budget--) {
+        struct process *p = pop_exited(table);
         struct process **link = &table->buckets[bucket_of(table, p->tgid)];
 
-        table->exited_first = p->exited_next;
-        if (!table->exited_first)
-            table->exited_last = &table->exited_first;
-        table->exited_count--;
+        if (p->behind && p->behind->held.count > 0) { /* T4 */
+            p->exited_ns = 0;
+            process_table_mark_exited(table, p, before_ns + NS_PER_SEC);
+            continue;
+        }
         while (*link != p)
             link = &(*link)->next;
         unlink_current(table, link);

@@ -10,6 +10,7 @@
  * T1  the living are never evicted; the exited make room
  * T2  the parent link of an execution that is no longer current and has no held event is dropped, so that chains do not grow
  * T3  a record of a tgid with a newer start time proves that the older holder of that tgid has exited
+ * T4  an exited process whose events may still be held stays: it keeps their order (looked at again each second)
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,9 +32,10 @@ struct process {
     struct process *parent;
     struct image *image;         /* NULL: not known */
     struct container *container; /* where it is now; NULL: not known */
-    struct container *behind;    /* its earlier events wait in that container's queue; NULL: nowhere */
-    uint64_t start_ns;           /* key, with tgid */
-    uint64_t image_start_ns;     /* key of the execution, with tgid */
+    struct container
+        *behind;             /* its latest held event went into that container's queue; NULL: none was held */
+    uint64_t start_ns;       /* key, with tgid */
+    uint64_t image_start_ns; /* key of the execution, with tgid */
     uint64_t cgroup_id;
     uint64_t exited_ns; /* 0: alive */
     uint32_t tgid;

@@ -215,5 +215,5 @@ void status_write(const struct enricher *e, struct text *reply)
     put_tables(reply, e);
     put_sources(reply, e);
     put_output(reply, e);
-    text_append_string(reply, "}\n");
+    text_append_string(reply, "}");
 }
