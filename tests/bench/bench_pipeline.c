@@ -152,28 +152,33 @@ static uint64_t cgroup_of(uint32_t i)
     return 100 + i % CONTAINERS;
 }
 
+/* struct pod owns its strings; here it borrows. */
+#define STR(literal) ((char *)(literal))
+
 static void tell_pod(uint32_t i, const char *uid, const char *id)
 {
-    struct pod_pair labels[] = {{"app.kubernetes.io/name", "checkout-service"},
-        {"app.kubernetes.io/instance", "checkout-production"}, {"app.kubernetes.io/component", "backend"},
-        {"pod-template-hash", "5d4f8c7b9d"}, {"topology.kubernetes.io/zone", "eu-central-1a"}};
-    struct pod_container container = {.name = "server",
+    struct pod_pair labels[] = {{STR("app.kubernetes.io/name"), STR("checkout-service")},
+        {STR("app.kubernetes.io/instance"), STR("checkout-production")},
+        {STR("app.kubernetes.io/component"), STR("backend")}, {STR("pod-template-hash"), STR("5d4f8c7b9d")},
+        {STR("topology.kubernetes.io/zone"), STR("eu-central-1a")}};
+    struct pod_container container = {.name = STR("server"),
         .id = (char *)id,
-        .runtime = "containerd",
-        .image = "registry.example.net/shop/checkout:2026.11.3",
-        .image_id = "registry.example.net/shop/"
-                    "checkout@sha256:6d4ad84b6bb2be1d5bd1fce6e4f9d4a1b6b1c2d3e4f5061728394a5b6c7d8e9f",
+        .runtime = STR("containerd"),
+        .image = STR("registry.example.net/shop/checkout:2026.11.3"),
+        .image_id = STR(
+            "registry.example.net/shop/") "checkout@sha256:"
+                                          "6d4ad84b6bb2be1d5bd1fce6e4f9d4a1b6b1c2d3e4f5061728394a5b6c7d8e9f",
         .started_unix_ns = UINT64_C(1790000000000000000)};
     char name[64];
     struct pod pod = {.uid = (char *)uid,
-        .namespace_ = "shop-production",
+        .namespace_ = STR("shop-production"),
         .name = name,
         .labels = labels,
         .label_count = 5,
         .containers = &container,
         .container_count = 1,
-        .workload = "checkout",
-        .workload_kind = "Deployment"};
+        .workload = STR("checkout"),
+        .workload_kind = STR("Deployment")};
 
     (void)snprintf(name, sizeof(name), "checkout-5d4f8c7b9d-%05u", i);
     must("pod", pod_table_merge(bench.pods, POD_SOURCE_KUBELET, &pod, clock_boot_ns()));

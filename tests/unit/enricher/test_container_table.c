@@ -13,6 +13,9 @@
     "/kubepods/pod22222222-2222-4222-8222-222222222222/"                                                     \
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
+/* struct pod owns its strings; here it borrows. */
+#define STR(literal) ((char *)(literal))
+
 static struct container_table table;
 static unsigned gone_count;
 
@@ -127,9 +130,9 @@ Test(container_table, pod_finds_its_containers_by_uid_config_hash_and_ids)
         "/user.slice/cri-containerd-6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16.scope")
                                   ->container;
     struct pod_container containers[] = {
-        {.name = "c", .id = "6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16"}};
-    struct pod pod = {.uid = "11111111-1111-4111-8111-111111111111",
-        .config_hash = "09a70ae9ccc491e651e5c773579b3490",
+        {.name = STR("c"), .id = STR("6938564e754ad86269a536ed19172af0eff5f7ff0a41eefc5b433a76f1f38f16")}};
+    struct pod pod = {.uid = STR("11111111-1111-4111-8111-111111111111"),
+        .config_hash = STR("09a70ae9ccc491e651e5c773579b3490"),
         .containers = containers,
         .container_count = 1};
 

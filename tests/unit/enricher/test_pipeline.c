@@ -137,20 +137,23 @@ static void teardown(void)
 
 TestSuite(pipeline, .init = setup, .fini = teardown);
 
+/* struct pod owns its strings; here it borrows. */
+#define STR(literal) ((char *)(literal))
+
 static void tell_pod(const char *uid, const char *name, const char *container_id)
 {
-    struct pod_pair label = {"app", "web"};
+    struct pod_pair label = {STR("app"), STR("web")};
     struct pod_container container = {
-        .name = "main", .id = (char *)container_id, .runtime = "containerd", .image = "img:1"};
+        .name = STR("main"), .id = (char *)container_id, .runtime = STR("containerd"), .image = STR("img:1")};
     struct pod pod = {.uid = (char *)uid,
-        .namespace_ = "shop",
+        .namespace_ = STR("shop"),
         .name = (char *)name,
         .labels = &label,
         .label_count = 1,
         .containers = &container,
         .container_count = 1,
-        .workload = "web",
-        .workload_kind = "Deployment"};
+        .workload = STR("web"),
+        .workload_kind = STR("Deployment")};
 
     cr_assert_eq(pod_table_merge(pods, POD_SOURCE_KUBELET, &pod, now), 0);
     pipeline_turn(&pipeline, now);
