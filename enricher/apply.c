@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "common/record.h"
+#include "enricher/image.h"
 #include "enricher/pipeline.h"
 
 struct container *apply_find_container(struct pipeline *pipeline, struct process *process, uint64_t cgroup_id)
@@ -81,7 +82,8 @@ static void insert(struct pipeline *pipeline, struct process *process, uint64_t 
 
     if (old && old->behind)
         process_set_behind(process, old->behind); /* E1 holds over an exec */
-    process_table_insert(&pipeline->processes, process, now_ns);
+    if (process_table_insert(&pipeline->processes, process, now_ns) < 0)
+        pipeline->counters.memory_failures++;
 }
 
 static struct process *apply_fork(
@@ -155,7 +157,7 @@ static struct process *find_or_make(
         return process_ref(process);
     process = new_unknown(pipeline, header->tgid, header->start_ns, header->cgroup_id);
     if (process)
-        process_table_insert(&pipeline->processes, process, now_ns);
+        insert(pipeline, process, now_ns);
     return process;
 }
 
@@ -276,6 +278,41 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
     }
 }
 
+void pipeline_prefetch_slots(const struct pipeline *pipeline, const struct record_header *record)
+{
+    process_table_prefetch(&pipeline->processes, record->tgid);
+    if (record->type == RECORD_FORK)
+        process_table_prefetch(&pipeline->processes, ((const struct record_fork *)record)->parent_tgid);
+}
+
+static void prefetch_bytes(const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; i += 64)
+        __builtin_prefetch((const char *)data + i);
+}
+
+static void prefetch_text(const struct process *process)
+{
+    prefetch_bytes(process->head, process->head_size);
+    if (process->image)
+        prefetch_bytes(process->image, 256);
+}
+
+void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct record_header *record)
+{
+    const struct record_fork *fork = (const struct record_fork *)record;
+    const struct process *process =
+        record->type == RECORD_FORK
+            ? process_table_find(&pipeline->processes, fork->parent_tgid, fork->parent_start_ns)
+            : process_table_find(&pipeline->processes, record->tgid, record->start_ns);
+
+    if (!process)
+        return;
+    prefetch_text(process);
+    if (process->parent)
+        __builtin_prefetch(process->parent);
+}
+
 int pipeline_record(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
 {
     int r = release_run(pipeline, now_ns); /* E1: what is being let go goes first, all of it */
@@ -297,7 +334,7 @@ static void snapshot_process(struct pipeline *pipeline, const struct record_proc
         pipeline->counters.memory_failures++;
         return;
     }
-    process_table_insert(&pipeline->processes, process, record->header.time_ns);
+    insert(pipeline, process, record->header.time_ns);
     apply_find_container(pipeline, process, record->header.cgroup_id);
     process_unref(process);
 }

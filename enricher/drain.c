@@ -11,8 +11,7 @@
 #include "enricher/output.h"
 #include "enricher/pipeline.h"
 
-#define BATCH             64
-#define BATCHES_A_TURN    32
+#define BATCHES_A_TURN    128
 #define NAP_NS            NS_PER_MS
 #define NAPS_BEFORE_SLEEP 20
 
@@ -28,10 +27,8 @@ static void on_doorbell(void *arg, uint32_t events)
 
     (void)events;
     drain->empty_naps = 0;
-    if (drain->asleep) {
-        drain->asleep = false;
-        queue_consumer_sleep_end(drain->queue);
-    }
+    drain->asleep = false;
+    queue_consumer_sleep_end(drain->queue); /* empties the doorbell, too */
 }
 
 void drain_init(struct drain *drain, struct loop *loop, struct pipeline *pipeline, struct output *output)
@@ -74,7 +71,7 @@ void drain_detach(struct drain *drain)
     loop_poll_stop(drain->loop, &drain->doorbell);
     release_durable(drain);
     drain->queue = NULL;
-    drain->pending = NULL;
+    drain->batch_next = drain->batch_count = 0;
     drain->mark_count = 0;
 }
 
@@ -85,8 +82,6 @@ static void mark(struct drain *drain)
     struct drain_mark *last =
         &drain->marks[(drain->first_mark + drain->mark_count + DRAIN_MARKS - 1) % DRAIN_MARKS];
 
-    if (drain->pending)
-        return; /* the position is behind a record that is not done */
     if (drain->mark_count > 0 && (last->output_mark == now || drain->mark_count == DRAIN_MARKS)) {
         *last = (struct drain_mark){now, position}; /* later is always safe */
         return;
@@ -95,27 +90,42 @@ static void mark(struct drain *drain)
         (struct drain_mark){now, position};
 }
 
+/* The next records, checked; what is malformed is counted and left out. */
+static void fetch(struct drain *drain)
+{
+    drain->batch_next = drain->batch_count = 0;
+    while (drain->batch_count < DRAIN_BATCH) {
+        const struct record_header *record = queue_consumer_next(drain->queue, &drain->broken);
+
+        if (!record)
+            return;
+        drain->records++;
+        if (record_check(record, record->size) < 0) {
+            drain->pipeline->counters.records_malformed++;
+            continue;
+        }
+        pipeline_prefetch_slots(drain->pipeline, record);
+        drain->batch[drain->batch_count++] = record;
+    }
+}
+
 /* One batch. 0: queue empty, 1: more, -EAGAIN: the output is full. */
 static int drain_batch(struct drain *drain, uint64_t now_ns)
 {
-    for (int i = 0; i < BATCH; i++) {
-        const struct record_header *record = drain->pending;
+    if (drain->batch_next == drain->batch_count) {
+        uint64_t before = drain->records;
 
-        if (!record) {
-            record = queue_consumer_next(drain->queue, &drain->broken);
-            if (!record)
-                return 0;
-            drain->records++;
-            if (record_check(record, record->size) < 0) {
-                drain->pipeline->counters.records_malformed++;
-                continue;
-            }
-        }
-        drain->pending = record;
-        if (pipeline_record(drain->pipeline, record, now_ns) == -EAGAIN)
-            return -EAGAIN;
-        drain->pending = NULL;
+        fetch(drain);
+        if (drain->records == before)
+            return 0;
+        for (uint32_t i = 0; i < drain->batch_count; i++)
+            pipeline_prefetch_processes(drain->pipeline, drain->batch[i]);
     }
+    for (; drain->batch_next < drain->batch_count; drain->batch_next++) {
+        if (pipeline_record(drain->pipeline, drain->batch[drain->batch_next], now_ns) == -EAGAIN)
+            return -EAGAIN;
+    }
+    mark(drain);
     return 1;
 }
 
@@ -143,12 +153,9 @@ bool drain_run(struct drain *drain)
     if (!drain->queue)
         return false;
     release_durable(drain);
-    if (pipeline_is_blocked(drain->pipeline) && !drain->pending)
-        return false; /* held events go first; the output's progress wakes us */
     for (int i = 0; i < BATCHES_A_TURN && r > 0; i++) {
         r = drain_batch(drain, clock_boot_ns());
         drain->batches++;
-        mark(drain);
     }
     if (r == 0 && !drain->broken)
         rest(drain, drain->records != before);

@@ -14,8 +14,10 @@
 struct output;
 struct pipeline;
 struct queue_consumer;
+struct record_header;
 
 #define DRAIN_MARKS 256
+#define DRAIN_BATCH 16 /* so many are brought into the cache together (docs/performance.md) */
 
 struct drain_mark {
     uint64_t output_mark, position;
@@ -28,7 +30,8 @@ struct drain {
     struct queue_consumer *queue; /* NULL: not attached */
     struct loop_timer nap;
     struct loop_poll doorbell;
-    const void *pending;                  /* the record that pipeline_record() could not take yet */
+    const struct record_header *batch[DRAIN_BATCH]; /* checked, borrowed from the queue */
+    uint32_t batch_next, batch_count; /* those from batch_next on are not taken yet: the output may be full */
     struct drain_mark marks[DRAIN_MARKS]; /* ring of batches that are not durable yet */
     uint32_t first_mark, mark_count;
     unsigned empty_naps;

@@ -8,63 +8,97 @@
 #include "enricher/container_table.h"
 #include "enricher/image.h"
 
-#define BUCKETS_FIRST 4096
+#define SLOTS_FIRST 4096
 
 /* Fibonacci hashing: pids are dense, the multiplier spreads them (Knuth, TAOCP 3, 6.4). */
-static size_t bucket_of(const struct process_table *table, uint32_t tgid)
+static size_t home_of(const struct process_table *table, uint32_t tgid)
 {
-    return (size_t)((tgid * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (table->bucket_count - 1);
+    return (size_t)((tgid * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & table->mask;
 }
 
 int process_table_init(struct process_table *table)
 {
-    *table = (struct process_table){.bucket_count = BUCKETS_FIRST};
-    table->buckets = calloc(BUCKETS_FIRST, sizeof(*table->buckets));
+    *table = (struct process_table){.mask = SLOTS_FIRST - 1};
+    table->slots = calloc(SLOTS_FIRST, sizeof(*table->slots));
     table->exited_last = &table->exited_first;
-    return table->buckets ? 0 : -ENOMEM;
+    return table->slots ? 0 : -ENOMEM;
+}
+
+void process_table_prefetch(const struct process_table *table, uint32_t tgid)
+{
+    __builtin_prefetch(&table->slots[home_of(table, tgid)]);
 }
 
 struct process *process_table_find(const struct process_table *table, uint32_t tgid, uint64_t start_ns)
 {
-    struct process *p = table->buckets[bucket_of(table, tgid)];
+    struct process *exited = NULL;
 
-    while (p && (p->tgid != tgid || p->start_ns != start_ns))
-        p = p->next;
-    return p;
+    for (size_t i = home_of(table, tgid); table->slots[i].process; i = (i + 1) & table->mask) {
+        const struct process_slot *slot = &table->slots[i];
+
+        if (slot->tgid != tgid || slot->start_low != (uint32_t)start_ns ||
+            slot->process->start_ns != start_ns)
+            continue;
+        if (!slot->process->exited_ns)
+            return slot->process;
+        exited = slot->process; /* told again after its exit, it may be there twice: the living one counts */
+    }
+    return exited;
 }
 
 struct process *process_table_find_pid(const struct process_table *table, uint32_t tgid)
 {
     struct process *found = NULL;
 
-    for (struct process *p = table->buckets[bucket_of(table, tgid)]; p; p = p->next) {
-        if (p->tgid == tgid && (!found || p->start_ns > found->start_ns))
+    for (size_t i = home_of(table, tgid); table->slots[i].process; i = (i + 1) & table->mask) {
+        struct process *p = table->slots[i].process;
+
+        if (table->slots[i].tgid == tgid && (!found || p->start_ns > found->start_ns))
             found = p;
     }
     return found;
 }
 
-static void grow(struct process_table *table)
+static void put_slot(struct process_table *table, struct process *process)
 {
-    size_t wide = table->bucket_count * 2;
-    struct process **buckets = calloc(wide, sizeof(*buckets));
-    struct process_table grown = {.buckets = buckets, .bucket_count = wide};
+    size_t i = home_of(table, process->tgid);
 
-    if (!buckets)
-        return; /* longer chains, nothing worse */
-    for (size_t i = 0; i < table->bucket_count; i++) {
-        while (table->buckets[i]) {
-            struct process *p = table->buckets[i];
-            size_t to = bucket_of(&grown, p->tgid);
+    while (table->slots[i].process)
+        i = (i + 1) & table->mask;
+    table->slots[i] = (struct process_slot){process->tgid, (uint32_t)process->start_ns, process};
+}
 
-            table->buckets[i] = p->next;
-            p->next = buckets[to];
-            buckets[to] = p;
+/* Half full at most, so that probes stay short. 0 or -ENOMEM. */
+static int grow(struct process_table *table)
+{
+    struct process_table grown = *table;
+
+    grown.mask = table->mask * 2 + 1;
+    grown.slots = calloc(grown.mask + 1, sizeof(*grown.slots));
+    if (!grown.slots)
+        return -ENOMEM;
+    for (size_t i = 0; i <= table->mask; i++) {
+        if (table->slots[i].process)
+            put_slot(&grown, table->slots[i].process);
+    }
+    free(table->slots);
+    table->slots = grown.slots;
+    table->mask = grown.mask;
+    return 0;
+}
+
+/* Empties slot i and moves up what was pushed behind it (Knuth, TAOCP 3, 6.4, algorithm R). */
+static void clear_slot(struct process_table *table, size_t i)
+{
+    for (size_t j = (i + 1) & table->mask; table->slots[j].process; j = (j + 1) & table->mask) {
+        size_t home = home_of(table, table->slots[j].tgid);
+
+        if (((j - home) & table->mask) >= ((j - i) & table->mask)) {
+            table->slots[i] = table->slots[j];
+            i = j;
         }
     }
-    free(table->buckets);
-    table->buckets = buckets;
-    table->bucket_count = wide;
+    table->slots[i].process = NULL;
 }
 
 /* T2 */
@@ -74,39 +108,39 @@ static void drop_parent_when_past(struct process *process)
         process_set_parent(process, NULL);
 }
 
-static void unlink_current(struct process_table *table, struct process **link)
+/* Out of the table; the slot is the caller's to reuse or clear. */
+static void let_past(struct process_table *table, struct process *process)
 {
-    struct process *p = *link;
-
-    *link = p->next;
-    p->next = NULL;
-    p->current = false;
+    process->current = false;
     table->count--;
-    drop_parent_when_past(p);
-    process_unref(p);
+    drop_parent_when_past(process);
+    process_unref(process);
 }
 
-void process_table_insert(struct process_table *table, struct process *process, uint64_t now_ns)
+int process_table_insert(struct process_table *table, struct process *process, uint64_t now_ns)
 {
-    struct process **link = &table->buckets[bucket_of(table, process->tgid)];
+    size_t i;
 
+    if (table->count * 2 > table->mask && grow(table) < 0 && table->count >= table->mask)
+        return -ENOMEM;
     process_ref(process);
     process->current = true;
-    for (struct process **l = link; *l;) {
-        struct process *p = *l;
+    table->count++;
+    for (i = home_of(table, process->tgid); table->slots[i].process; i = (i + 1) & table->mask) {
+        struct process *p = table->slots[i].process;
 
-        if (p->tgid == process->tgid && p->start_ns == process->start_ns && !p->exited_ns) {
-            unlink_current(table, l);
+        if (table->slots[i].tgid != process->tgid || p->exited_ns)
             continue;
+        if (p->start_ns == process->start_ns) { /* the next execution of the same process takes its slot */
+            table->slots[i].process = process;
+            let_past(table, p);
+            return 0;
         }
-        if (p->tgid == process->tgid && p->start_ns < process->start_ns && !p->exited_ns)
+        if (p->start_ns < process->start_ns)
             process_table_mark_exited(table, p, now_ns); /* T3 */
-        l = &p->next;
     }
-    process->next = *link;
-    *link = process;
-    if (++table->count > table->bucket_count)
-        grow(table);
+    table->slots[i] = (struct process_slot){process->tgid, (uint32_t)process->start_ns, process};
+    return 0;
 }
 
 void process_table_mark_exited(struct process_table *table, struct process *process, uint64_t now_ns)
@@ -133,20 +167,20 @@ static struct process *pop_exited(struct process_table *table)
 
 size_t process_table_expire(struct process_table *table, uint64_t before_ns, size_t budget)
 {
-    size_t gone = 0;
+    size_t gone = 0, i;
 
     for (; budget > 0 && table->exited_first && table->exited_first->exited_ns < before_ns; budget--) {
         struct process *p = pop_exited(table);
-        struct process **link = &table->buckets[bucket_of(table, p->tgid)];
 
         if (p->behind && p->behind->held.count > 0) { /* T4 */
             p->exited_ns = 0;
             process_table_mark_exited(table, p, before_ns + NS_PER_SEC);
             continue;
         }
-        while (*link != p)
-            link = &(*link)->next;
-        unlink_current(table, link);
+        for (i = home_of(table, p->tgid); table->slots[i].process != p;)
+            i = (i + 1) & table->mask;
+        clear_slot(table, i);
+        let_past(table, p);
         gone++;
     }
     return gone;
@@ -154,11 +188,11 @@ size_t process_table_expire(struct process_table *table, uint64_t before_ns, siz
 
 void process_table_deinit(struct process_table *table)
 {
-    for (size_t i = 0; table->buckets && i < table->bucket_count; i++) {
-        while (table->buckets[i])
-            unlink_current(table, &table->buckets[i]);
+    for (size_t i = 0; table->slots && i <= table->mask; i++) {
+        if (table->slots[i].process)
+            let_past(table, table->slots[i].process);
     }
-    free(table->buckets);
+    free(table->slots);
     *table = (struct process_table){0};
 }
 

@@ -27,7 +27,6 @@ enum process_origin {
 };
 
 struct process {
-    struct process *next;        /* in the bucket; NULL when not in the table */
     struct process *exited_next; /* FIFO of the exited */
     struct process *parent;
     struct image *image;         /* NULL: not known */
@@ -51,10 +50,16 @@ struct process {
     char *head; /* rendered: exec_id pid uid … (render.h) */
 };
 
+/* Open addressing with linear probing: what a look-up compares stands in the slot, so that a miss touches no process. */
+struct process_slot {
+    uint32_t tgid, start_low; /* low half of start_ns */
+    struct process *process;  /* NULL: empty */
+};
+
 struct process_table {
-    struct process **buckets;
-    size_t bucket_count; /* power of two */
-    size_t count;        /* in the table, exited ones included */
+    struct process_slot *slots;
+    size_t mask;  /* number of slots - 1, a power of two less one */
+    size_t count; /* in the table, exited ones included */
     size_t exited_count;
     struct process *exited_first, **exited_last;
 };
@@ -63,10 +68,13 @@ int process_table_init(struct process_table *table);
 void process_table_deinit(struct process_table *table);
 
 struct process *process_table_find(const struct process_table *table, uint32_t tgid, uint64_t start_ns);
+/* Brings the slot of a tgid towards the cache. */
+void process_table_prefetch(const struct process_table *table, uint32_t tgid);
 /* The one with this tgid that started last: for questions by people, who have only a pid. */
 struct process *process_table_find_pid(const struct process_table *table, uint32_t tgid);
-/* Puts an execution in as the current one of its key, in place of an earlier one; the table takes a reference. T3 is applied with `now_ns`. */
-void process_table_insert(struct process_table *table, struct process *process, uint64_t now_ns);
+/* Puts an execution in as the current one of its key, in place of an earlier one; the table takes a reference. T3 is applied with `now_ns`.
+ * 0 or -ENOMEM: not inserted. */
+int process_table_insert(struct process_table *table, struct process *process, uint64_t now_ns);
 void process_table_mark_exited(struct process_table *table, struct process *process, uint64_t now_ns);
 /* Lets go of at most `budget` executions that exited before `before_ns`. Returns how many. */
 size_t process_table_expire(struct process_table *table, uint64_t before_ns, size_t budget);

@@ -164,10 +164,8 @@ static void tell_pod(uint32_t i, const char *uid, const char *id)
     struct pod_container container = {.name = STR("server"),
         .id = (char *)id,
         .runtime = STR("containerd"),
-        .image = STR("registry.example.net/shop/checkout:2026.11.3"),
-        .image_id = STR(
-            "registry.example.net/shop/") "checkout@sha256:"
-                                          "6d4ad84b6bb2be1d5bd1fce6e4f9d4a1b6b1c2d3e4f5061728394a5b6c7d8e9f",
+        .image = STR("images.example.net/shop/checkout:2026.11.3"),
+        .image_id = STR("images.example.net/shop/checkout@sha256:6d4ad84b6bb2be1d5bd1fce6e4f9d4a1b6b1c2d3e4f5061728394a5b6c7d8e9f"),
         .started_unix_ns = UINT64_C(1790000000000000000)};
     char name[64];
     struct pod pod = {.uid = (char *)uid,
