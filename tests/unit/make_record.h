@@ -20,7 +20,7 @@ static uint64_t make_seq_;
 static inline struct record_header *make_header(struct make_record *buffer, uint8_t type, size_t size,
     struct make_key key, uint64_t cgroup_id, uint64_t time_ns)
 {
-    struct record_header *header = (struct record_header *)buffer->bytes;
+    struct record_header *header = (struct record_header *)(void *)buffer->bytes;
 
     memset(buffer->bytes, 0, size);
     *header = (struct record_header){.size = (uint32_t)size,
