@@ -151,9 +151,10 @@ static void derive(struct conf *conf)
             .credentials = conf->credentials,
             .namespaces = conf->namespaces,
             .capabilities = conf->capabilities}};
-    conf->output = (struct output_options){.path = conf->output_path,
-        .rotate_bytes = conf->rotate_bytes,
-        .rotate_keep = (unsigned)conf->rotate_keep};
+    conf->output = (struct output_options)OUTPUT_OPTIONS_DEFAULT;
+    conf->output.path = conf->output_path;
+    conf->output.rotate_bytes = conf->rotate_bytes;
+    conf->output.rotate_keep = (unsigned)conf->rotate_keep;
     conf->tls = (struct source_tls){
         conf->token_file, conf->ca_file, conf->client_cert, conf->client_key, conf->insecure};
 }

@@ -79,9 +79,11 @@ static void open_all(const char *folder)
     const struct hold_limits hold = {.max_events = 1000, .max_bytes = 1 << 20};
     struct queue_fds fds;
     char path[256];
-    struct output_options output = {.path = path, .rotate_bytes = 64 << 20, .rotate_keep = 1};
+    struct output_options output = OUTPUT_OPTIONS_DEFAULT;
 
     (void)snprintf(path, sizeof(path), "%s/podkin-bench-%d.json", folder, (int)getpid());
+    output.path = path;
+    output.rotate_keep = 1;
     bench.options = (struct pipeline_options){.hold_timeout_ns = 30 * NS_PER_SEC,
         .container_timeout_ns = 5 * NS_PER_SEC,
         .process_grace_ns = 100 * NS_PER_MS,
