@@ -72,31 +72,27 @@ static bool contains(const char *data, size_t size, const char *value, enum filt
     return memmem(data, size, value, length);
 }
 
-static bool type_is_ruled_out(const struct filter *filter, const char *data, size_t size)
+static bool type_is_ruled_out(const struct filter *filter, const char *type, size_t size)
 {
-    static const char process[] = "{\"process_";
-    const size_t prefix = sizeof(process) - 1;
+    for (enum line_type each = LINE_EXEC; each <= LINE_UPROBE; each++) {
+        size_t length = strlen(line_type_name(each));
 
-    if (size <= prefix || memcmp(data, process, prefix) != 0)
-        return false;
-    for (enum line_type type = LINE_EXEC; type <= LINE_UPROBE; type++) {
-        size_t length = strlen(line_type_name(type));
-
-        if (size > prefix + length && data[prefix + length] == '"' &&
-            memcmp(data + prefix, line_type_name(type), length) == 0)
-            return !filter->types[type];
+        if (size > length && type[length] == '"' && memcmp(type, line_type_name(each), length) == 0)
+            return !filter->types[each];
     }
     return false;
 }
 
 bool filter_rules_out(const struct filter *filter, const char *data, size_t size)
 {
-    static const char lost[] = "{\"lost\"";
+    static const char process[] = "{\"process_";
+    const size_t prefix = sizeof(process) - 1;
 
-    if (filter->by_type && type_is_ruled_out(filter, data, size))
-        return true;
-    if (size >= sizeof(lost) - 1 && memcmp(data, lost, sizeof(lost) - 1) == 0)
+    /* Others are rare, and have other things to say: losses, refusals, the envelope first. */
+    if (size <= prefix || memcmp(data, process, prefix) != 0)
         return false;
+    if (filter->by_type && type_is_ruled_out(filter, data + prefix, size - prefix))
+        return true;
     for (enum filter_key key = FILTER_NAMESPACE; key < FILTER_PID; key++) {
         const struct filter_values *values = &filter->values[key];
         bool possible = values->count == 0;

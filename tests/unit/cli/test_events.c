@@ -436,7 +436,7 @@ Test(events, a_refusal_at_first_is_a_failure_and_later_a_reason_to_wait)
     struct run run;
     char said[4096];
 
-    START(&run, "events", "--events-socket", socket_path);
+    START(&run, "events", "--events-socket", socket_path, "--namespace", "shop", "--type", "exec");
     client = accept_one(listener, "events\n");
     give(client, "{\"error\":\"too many viewers\"}\n");
     (void)close(client);
