@@ -152,37 +152,36 @@ static int link_keys(struct pod *pod)
 
 static void drop(struct pod *pod)
 {
-    struct pod_private *private = pod->private;
-    struct pod_table *table = private->table;
+    struct pod_private *own = pod->private;
+    struct pod_table *table = own->table;
+    struct pod **link = own->previous ? &own->previous->private->next : &table->pods;
 
     unlink_keys(pod);
-    if (private->previous)
-    private->previous->private->next = private->next;
-    else table->pods = private->next;
-    if (private->next)
-    private->next->private->previous = private->previous;
+    *link = own->next;
+    if (own->next)
+        own->next->private->previous = own->previous;
     table->stats.pods--;
-    table->bytes -= private->bytes;
+    table->bytes -= own->bytes;
     for (int source = 0; source < POD_SOURCE_COUNT; source++)
-        pod_clear(&private->messages[source].pod);
+        pod_clear(&own->messages[source].pod);
     pod_clear(pod);
-    free(private);
+    free(own);
     free(pod);
 }
 
 static struct pod *add(struct pod_table *table)
 {
     struct pod *pod = calloc(1, sizeof(*pod));
-    struct pod_private *private = calloc(1, sizeof(*private));
+    struct pod_private *own = calloc(1, sizeof(*own));
 
-    if (!pod || !private) {
+    if (!pod || !own) {
         free(pod);
-        free(private);
+        free(own);
         return NULL;
     }
-    pod->private = private;
-    private->table = table;
-    private->next = table->pods;
+    pod->private = own;
+    own->table = table;
+    own->next = table->pods;
     if (table->pods)
         table->pods->private->previous = pod;
     table->pods = pod;

@@ -9,8 +9,8 @@ Test(pod_index, siphash_has_the_papers_answer)
     static const uint64_t key[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
     uint8_t message[15];
 
-    for (uint8_t i = 0; i < sizeof(message); i++)
-        message[i] = i;
+    for (size_t i = 0; i < sizeof(message); i++)
+        message[i] = (uint8_t)i;
     cr_assert_eq(pod_index_siphash(key, message, sizeof(message)), UINT64_C(0xa129ca6149be45e5));
 }
 
