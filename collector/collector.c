@@ -409,6 +409,8 @@ int collector_start(struct collector *c, struct conf *conf)
     r = drop_privileges();
     if (r < 0)
         return fail(r, "dropping privileges");
+    if (c->conf.policy_dir)
+        log_warning("--policy-dir: %s is not read: this version hooks process life only", c->conf.policy_dir);
     say_ready(c);
     r = unix_notify_manager("READY=1");
     if (r < 0)
