@@ -4,7 +4,7 @@
  * GET requests on the loop: libcurl's multi-socket interface, its sockets watched by loop_poll, its clock by a loop_timer. Nothing here blocks.
  * The server, the network between and every byte of an answer are hostile: bodies, headers and times are bounded.
  *
- * HTTP/1.1, or HTTP/2 where TLS negotiates it; gzip accepted; connections are kept and reused for at most 10 minutes; redirects are not followed;
+ * HTTP/1.1, or HTTP/2 where TLS negotiates it; connections are kept and reused for at most 10 minutes; redirects are not followed;
  * http and https only; proxies of the environment are ignored (they would be shown the token). TLS 1.2 or newer, verified unless `insecure`;
  * with a ca_file only that file is trusted, not the system's authorities.
  *
@@ -18,8 +18,9 @@
  * N1  callbacks run only inside loop_run_once(), never inside http_get()
  * N2  on_done runs exactly once per request, unless http_cancel() came first; then nothing runs
  * N3  on_data sees only bytes of a 2xx body, decoded, at most max_bytes in total
- * N4  a poll is stopped before its fd is closed
- * N5  the token appears in no error text
+ * N4  on_data gets a large answer in slices, a turn of the loop each; on_done comes after the last
+ * N5  a poll is stopped before its fd is closed
+ * N6  the token appears in no error text
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,7 +64,8 @@ struct http_request {
     const char *token_file;                         /* → Authorization: Bearer */
     const char *ca_file, *client_cert, *client_key; /* PEM; client_key NULL: in client_cert's file */
     bool insecure;                                  /* the server's certificate is not verified */
-    bool fresh; /* a new connection: after a failure, so that changed certificate files count */
+    bool compressed; /* ask for gzip: for a server across a network, at the price of our time */
+    bool fresh;      /* a new connection: after a failure, so that changed certificate files count */
     uint64_t connect_timeout_ns, overall_timeout_ns, idle_timeout_ns; /* idle: no byte for so long */
     uint64_t max_bytes;
     http_data_fn *on_data;

@@ -137,6 +137,7 @@ static struct http_request request_to(struct bench *bench)
         .connect_timeout_ns = 2 * NS_PER_SEC,
         .overall_timeout_ns = 5 * NS_PER_SEC,
         .max_bytes = BODY_MAX,
+        .compressed = true,
         .on_data = on_data,
         .on_done = on_done,
         .arg = &bench->outcome};
@@ -383,6 +384,117 @@ HTTP_TEST(redirect_is_not_followed)
     cr_assert_eq(fetch(bench, &request)->status, 302);
     cr_assert_eq(bench->outcome.data_calls, 0);
     bench_free(bench);
+}
+
+/* ---- large answers ---- */
+
+struct slices {
+    struct bench *bench;
+    uint64_t turn_ns;
+    size_t in_turn, most_in_turn, turns, size, abort_at, cancel_at;
+    struct http_exchange *exchange;
+    unsigned done;
+    enum http_outcome outcome;
+};
+
+static int on_slice(void *arg, const char *data, size_t size)
+{
+    struct slices *slices = arg;
+    uint64_t now = loop_now(slices->bench->loop);
+
+    for (size_t i = 0; i < size; i++)
+        cr_assert(data[i] == (char)('a' + (slices->size + i) % 23));
+    slices->turns += slices->turn_ns != now;
+    slices->in_turn = slices->turn_ns == now ? slices->in_turn + size : size;
+    slices->turn_ns = now;
+    slices->most_in_turn = slices->in_turn > slices->most_in_turn ? slices->in_turn : slices->most_in_turn;
+    slices->size += size;
+    if (slices->cancel_at && slices->size >= slices->cancel_at)
+        http_cancel(slices->exchange);
+    return slices->abort_at && slices->size >= slices->abort_at;
+}
+
+static void on_slices_done(void *arg, const struct http_result *result)
+{
+    struct slices *slices = arg;
+
+    slices->done++;
+    slices->outcome = result->outcome;
+}
+
+#define LARGE_BYTES 900000
+
+/* LARGE_BYTES at once, of as many as the head promises. */
+static bool serve_large(void *arg, struct http_server_connection *connection, const char *head)
+{
+    size_t promised = *(const size_t *)arg;
+    char answer_head[64], *body = malloc(LARGE_BYTES);
+    bool good;
+
+    (void)head;
+    cr_assert(body);
+    for (size_t i = 0; i < LARGE_BYTES; i++)
+        body[i] = (char)('a' + i % 23);
+    (void)snprintf(
+        answer_head, sizeof(answer_head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", promised);
+    good = http_server_say(connection, answer_head) && http_server_write(connection, body, LARGE_BYTES);
+    free(body);
+    return good && promised == LARGE_BYTES;
+}
+
+/* The whole answer is in the socket before the loop looks at it. */
+static struct slices fetch_large(size_t promised, size_t abort_at, size_t cancel_at)
+{
+    struct bench *bench = bench_new(serve_large, &promised);
+    struct slices slices = {.bench = bench, .abort_at = abort_at, .cancel_at = cancel_at};
+    struct http_request request = request_to(bench);
+    uint64_t deadline = clock_boot_ns() + 3 * NS_PER_SEC;
+
+    request.on_data = on_slice;
+    request.on_done = on_slices_done;
+    request.arg = &slices;
+    cr_assert_eq(http_get(bench->http, &request, &slices.exchange), 0);
+    while (!slices.done && !(cancel_at && slices.size >= cancel_at) && clock_boot_ns() < deadline) {
+        cr_assert_eq(loop_run_once(bench->loop, deadline), 0);
+        if (slices.turns == 0)
+            (void)usleep(20000);
+    }
+    if (cancel_at)
+        run_for(bench, 50 * NS_PER_MS);
+    bench_free(bench);
+    return slices;
+}
+
+HTTP_TEST(large_answer_comes_in_slices)
+{
+    struct slices slices = fetch_large(LARGE_BYTES, 0, 0);
+
+    cr_assert_eq(slices.done, 1);
+    cr_assert_eq(slices.outcome, HTTP_ANSWERED);
+    cr_assert_eq(slices.size, LARGE_BYTES);
+    cr_assert_leq(slices.most_in_turn, 2 * 65536, "N4");
+    cr_assert_geq(slices.turns, 8);
+}
+
+HTTP_TEST(what_came_of_a_broken_answer_is_given_before_the_end)
+{
+    struct slices slices = fetch_large(LARGE_BYTES + 1, 0, 0);
+
+    cr_assert_eq(slices.done, 1);
+    cr_assert_eq(slices.outcome, HTTP_BROKEN);
+    cr_assert_eq(slices.size, LARGE_BYTES);
+}
+
+HTTP_TEST(abort_and_cancel_between_slices)
+{
+    struct slices slices = fetch_large(LARGE_BYTES, 500000, 0);
+
+    cr_assert_eq(slices.done, 1);
+    cr_assert_eq(slices.outcome, HTTP_ABORTED);
+    cr_assert_lt(slices.size, 500000 + 65536 + 1);
+    slices = fetch_large(LARGE_BYTES, 0, 500000);
+    cr_assert_eq(slices.done, 0, "N2");
+    cr_assert_lt(slices.size, 500000 + 65536 + 1);
 }
 
 /* ---- broken answers ---- */
@@ -674,7 +786,7 @@ HTTP_TEST(bad_token_files_are_refused_without_a_connection)
         write_file(bench, "token", contents[i], path);
         cr_assert_eq(fetch(bench, &request)->outcome, HTTP_BAD_CREDENTIAL, "%zu", i);
         cr_assert(strstr(bench->outcome.text, path));
-        cr_assert_not(strstr(bench->outcome.text, "secret"), "N5");
+        cr_assert_not(strstr(bench->outcome.text, "secret"), "N6");
     }
     memset(large, 'x', 20000);
     write_file(bench, "token", large, path);
