@@ -8,6 +8,8 @@
 
 void json_init(struct json_pull *json, const char *data, size_t size)
 {
+    if (!data)
+        data = ""; /* an absent slice: there is no arithmetic on NULL */
     *json = (struct json_pull){.at = data, .end = data + size};
 }
 
