@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A record → the tables, and the event that it is. */
 #include <errno.h>
+#include <string.h>
 
 #include "common/record.h"
 #include "enricher/image.h"
@@ -326,16 +327,28 @@ int pipeline_record(struct pipeline *pipeline, const struct record_header *recor
     return 0;
 }
 
+static bool same_image(const struct image *a, const struct image *b)
+{
+    return a && b && a->size == b->size && !memcmp(a->fragment, b->fragment, a->size);
+}
+
 static void snapshot_process(struct pipeline *pipeline, const struct record_process *record)
 {
+    struct process *old =
+        process_table_find(&pipeline->processes, record->header.tgid, record->header.start_ns);
     struct process *process = new_from_image(pipeline, record, record->image_start_ns, PROCESS_SNAPSHOT);
 
     if (!process) {
         pipeline->counters.memory_failures++;
         return;
     }
-    insert(pipeline, process, record->header.time_ns);
-    apply_find_container(pipeline, process, record->header.cgroup_id);
+    if (old && !old->exited_ns && same_image(old->image, process->image)) {
+        old->seen = pipeline->snapshot_generation; /* known by its exec_id already: that one stays */
+    } else {
+        insert(pipeline, process, record->header.time_ns);
+        process->seen = pipeline->snapshot_generation;
+        apply_find_container(pipeline, process, record->header.cgroup_id);
+    }
     process_unref(process);
 }
 
@@ -344,10 +357,15 @@ static void snapshot_parent(struct pipeline *pipeline, const struct record_proce
     struct process *process =
         process_table_find(&pipeline->processes, record->header.tgid, record->header.start_ns);
 
-    if (!process)
+    if (!process || process->head)
         return;
     set_parent_by_key(pipeline, process, record->parent_tgid, record->parent_start_ns, 0);
     render_head(pipeline, process, false);
+}
+
+void pipeline_snapshot_begin(struct pipeline *pipeline)
+{
+    pipeline->snapshot_generation++;
 }
 
 void pipeline_snapshot(
@@ -359,4 +377,9 @@ void pipeline_snapshot(
         snapshot_process(pipeline, (const struct record_process *)record);
     else if (record->type == RECORD_SNAPSHOT_PROCESS)
         snapshot_parent(pipeline, (const struct record_process *)record);
+}
+
+void pipeline_snapshot_missed(struct pipeline *pipeline, uint64_t now_ns)
+{
+    process_table_mark_unseen(&pipeline->processes, pipeline->snapshot_generation, now_ns);
 }

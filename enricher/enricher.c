@@ -49,7 +49,9 @@ static void on_pod_changed(void *arg, struct pod *pod)
 static void apply_snapshot(struct enricher *e)
 {
     const enum pipeline_snapshot_pass passes[] = {PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS};
+    bool another = e->epoch_ns && e->epoch_ns != e->attachment.message.epoch_ns, whole = true;
 
+    pipeline_snapshot_begin(&e->pipeline);
     for (size_t i = 0; i < 2; i++) {
         struct snapshot_reader reader;
         const struct record_header *record;
@@ -58,10 +60,14 @@ static void apply_snapshot(struct enricher *e)
         snapshot_read_init(&reader, e->attachment.snapshot, e->attachment.snapshot_bytes);
         while ((r = snapshot_read_next(&reader, &record)) > 0)
             pipeline_snapshot(&e->pipeline, record, passes[i]);
+        whole &= r == 0;
         if (r < 0 && i == 0)
             log_warning("snapshot of the running processes is not whole (%s): some will lack their binary",
                 strerror(-r));
     }
+    if (another && whole)
+        pipeline_snapshot_missed(&e->pipeline, clock_boot_ns());
+    e->epoch_ns = e->attachment.message.epoch_ns;
     attachment_drop_snapshot(&e->attachment);
 }
 
@@ -190,6 +196,9 @@ static void on_housekeeping(void *arg, uint64_t now_ns)
 
     emit_update_clock(&e->emit);
     pod_table_expire(e->pods, now_ns);
+    if (e->kept.hold_fd >= 0 && e->attached_ns && hold_count(e->hold) == 0 && open_hold(e) < 0)
+        log_warning(
+            "the hold store of the new collector cannot be used; held events would not outlive this process");
     loop_timer_arm(e->loop, &e->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
 }
 

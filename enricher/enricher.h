@@ -42,6 +42,7 @@ struct enricher {
     unsigned attach_failures;
     char attach_error[ATTACH_ERROR_MAX]; /* said once, until it changes */
     uint64_t started_ns, attached_ns, attach_count;
+    uint64_t epoch_ns;   /* of the collector whose snapshot was applied last, 0: none */
     bool collector_gone; /* its queue is being finished */
     bool stop;
 };

@@ -56,6 +56,7 @@ struct pipeline {
     void (*ask)(void *arg); /* something is unresolved */
     void *arg;
     uint64_t random;
+    uint32_t snapshot_generation; /* counts snapshots */
     uint64_t recovering_since_ns; /* held since, of the recovered entry that is being applied; 0: none */
     struct event parked;          /* applied, not placed yet: the output was full (process is referenced) */
     bool has_parked;
@@ -71,10 +72,13 @@ int pipeline_record(struct pipeline *pipeline, const struct record_header *recor
 /* Hints for records that come soon, in two steps with other work in between: the slots of the process table, then the processes. */
 void pipeline_prefetch_slots(const struct pipeline *pipeline, const struct record_header *record);
 void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct record_header *record);
+void pipeline_snapshot_begin(struct pipeline *pipeline);
 /* One checked record of the snapshot, twice for all: first pass the tables, second the parents. */
 enum pipeline_snapshot_pass { PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS };
 void pipeline_snapshot(
     struct pipeline *pipeline, const struct record_header *record, enum pipeline_snapshot_pass pass);
+/* After a whole snapshot of another collector, both passes done: what it did not have has exited while nobody looked. */
+void pipeline_snapshot_missed(struct pipeline *pipeline, uint64_t now_ns);
 /* The Pod table has news. */
 void pipeline_pod_changed(struct pipeline *pipeline, struct pod *pod, uint64_t now_ns);
 /* What is due: retries, deadlines, releases, expiry. Called each turn of the loop. */
@@ -90,7 +94,9 @@ bool pipeline_is_blocked(const struct pipeline *pipeline);
 void resolve_container(struct pipeline *pipeline, struct container *container, uint64_t now_ns);
 /* Events of this container have to wait. */
 bool resolve_is_pending(const struct container *container);
-void resolve_start_waiting(struct pipeline *pipeline, struct container *container, uint64_t now_ns);
+/* The deadline counts from `since_ns`: what a predecessor held has a fresh one, as nobody has been asked yet. */
+void resolve_start_waiting(
+    struct pipeline *pipeline, struct container *container, uint64_t since_ns, uint64_t now_ns);
 void resolve_stop_waiting(struct pipeline *pipeline, struct container *container);
 void resolve_turn_wheel(struct pipeline *pipeline, uint64_t now_ns);
 /* A stand-in whose cgroup's path has become known: its events are placed anew. */

@@ -72,7 +72,8 @@ int place_into_queue(
     if (!event->held_since_ns)
         pipeline->counters.events_held++;
     if (!queue->waiting_since_ns && resolve_is_pending(queue))
-        resolve_start_waiting(pipeline, queue, entry.since_ns < now_ns ? entry.since_ns : now_ns);
+        resolve_start_waiting(
+            pipeline, queue, pipeline->recovering_since_ns ? now_ns : entry.since_ns, now_ns);
     return 0;
 }
 

@@ -154,6 +154,19 @@ void process_table_mark_exited(struct process_table *table, struct process *proc
     table->exited_count++;
 }
 
+size_t process_table_mark_unseen(struct process_table *table, uint32_t generation, uint64_t now_ns)
+{
+    size_t before = table->exited_count;
+
+    for (size_t i = 0; i <= table->mask; i++) {
+        struct process *p = table->slots[i].process;
+
+        if (p && p->seen != generation)
+            process_table_mark_exited(table, p, now_ns);
+    }
+    return table->exited_count - before;
+}
+
 static struct process *pop_exited(struct process_table *table)
 {
     struct process *p = table->exited_first;

@@ -42,6 +42,7 @@ struct process {
     uint32_t uid;
     uint32_t refs;
     uint32_t held; /* events of this execution in the hold store */
+    uint32_t seen; /* generation of the last snapshot that had it */
     uint8_t origin;
     bool current; /* in the table */
     bool in_init_tree;
@@ -76,6 +77,8 @@ struct process *process_table_find_pid(const struct process_table *table, uint32
  * 0 or -ENOMEM: not inserted. */
 int process_table_insert(struct process_table *table, struct process *process, uint64_t now_ns);
 void process_table_mark_exited(struct process_table *table, struct process *process, uint64_t now_ns);
+/* Marks as exited what is alive and was not in the snapshot of this generation. Returns how many. */
+size_t process_table_mark_unseen(struct process_table *table, uint32_t generation, uint64_t now_ns);
 /* Lets go of at most `budget` executions that exited before `before_ns`. Returns how many. */
 size_t process_table_expire(struct process_table *table, uint64_t before_ns, size_t budget);
 

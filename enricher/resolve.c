@@ -81,9 +81,10 @@ static void arm(struct pipeline *pipeline, struct container *container, uint64_t
     wheel_arm(&pipeline->wheel, &container->timer, retry < deadline ? retry : deadline);
 }
 
-void resolve_start_waiting(struct pipeline *pipeline, struct container *container, uint64_t now_ns)
+void resolve_start_waiting(
+    struct pipeline *pipeline, struct container *container, uint64_t since_ns, uint64_t now_ns)
 {
-    container->waiting_since_ns = now_ns;
+    container->waiting_since_ns = since_ns;
     container->attempts = 0;
     arm(pipeline, container, now_ns);
     pipeline->counters.asks++;

@@ -480,6 +480,7 @@ Test(pipeline, snapshot_names_parents_whatever_the_order)
         make_process(&parent, RECORD_SNAPSHOT_PROCESS, A1, INIT, CG_A, now, "/usr/sbin/nginx", "nginx", 5);
     json_t *line;
 
+    pipeline_snapshot_begin(&pipeline);
     for (int pass_number = 0; pass_number < 2; pass_number++) {
         pipeline_snapshot(&pipeline, c, (enum pipeline_snapshot_pass)pass_number);
         pipeline_snapshot(&pipeline, p, (enum pipeline_snapshot_pass)pass_number);
@@ -493,6 +494,25 @@ Test(pipeline, snapshot_names_parents_whatever_the_order)
                      json_object_get(json_object_get(line, "process_exit"), "parent"), "pid")),
         A1.tgid);
     json_decref(line);
+}
+
+Test(pipeline, later_snapshot_keeps_what_is_known_and_ends_what_it_does_not_have)
+{
+    struct process *kept;
+
+    feed_all(make_process(&buffer, RECORD_EXEC, A1, INIT, CG_HOST, now, "/bin/a", "a", 1));
+    feed_all(make_process(&buffer, RECORD_EXEC, A2, INIT, CG_HOST, now, "/bin/b", "b", 1));
+    kept = process_table_find(&pipeline.processes, A1.tgid, A1.start_ns);
+    pipeline_snapshot_begin(&pipeline);
+    for (int pass_number = 0; pass_number < 2; pass_number++)
+        pipeline_snapshot(&pipeline,
+            make_process(&buffer, RECORD_SNAPSHOT_PROCESS, A1, INIT, CG_HOST, now + 1, "/bin/a", "a", 1),
+            (enum pipeline_snapshot_pass)pass_number);
+    pipeline_snapshot_missed(&pipeline, now);
+    cr_expect_eq(process_table_find(&pipeline.processes, A1.tgid, A1.start_ns), kept);
+    cr_expect_eq(kept->origin, PROCESS_EXECED);
+    cr_expect_eq(kept->exited_ns, 0);
+    cr_expect_neq(process_table_find(&pipeline.processes, A2.tgid, A2.start_ns)->exited_ns, 0);
 }
 
 Test(pipeline, pod_deleted_while_its_events_are_held_still_names_them)
