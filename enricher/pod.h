@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Building, copying and comparing what a source tells of one Pod (the fields of struct pod above its blank line). Used by the sources, the parser and
- * the table. Everything here is bounded: what exceeds a limit is left out, so that no source can make a Pod, or a line of output, without end.
+ * Building, copying and comparing what a source tells of one Pod (the fields of struct pod above its blank
+ * line). Used by the sources, the parser and the table. Everything here is bounded: what exceeds a limit is
+ * left out, so that no source can make a Pod, or a line of output, without end.
  *
- * Functions that return int: 0 or -ENOMEM, and then the Pod is as before or short of what was to be added; pod_clear() is always right.
+ * Functions that return int: 0 or -ENOMEM, and then the Pod is as before or short of what was to be added;
+ * pod_clear() is always right.
  */
 #include "enricher/pod_table.h"
 
@@ -27,7 +29,8 @@ size_t pod_bytes(const struct pod *pod); /* heap, about; with the cost of its in
 int pod_set_string(char **field, const char *value, size_t max);
 int pod_add_label(struct pod *pod, const char *key, const char *value);
 int pod_add_annotation(struct pod *pod, const char *key, const char *value);
-/* The container of that name, added when missing. NULL: no memory, no name, or too many. Valid until the next add. */
+/* The container of that name, added when missing. NULL: no memory, no name, or too many. Valid until the next
+ * add. */
 struct pod_container *pod_add_container(struct pod *pod, const char *name);
 struct pod_container *pod_find_container_by_name(const struct pod *pod, const char *name);
 bool pod_container_has_id(const struct pod_container *container, const char *id);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Short strings → a pointer. The strings come from outside (UIDs, container ids), so the hash is keyed (SipHash-2-4, Aumasson & Bernstein 2012): nobody can choose
- * strings that fall into one bucket. Keys are copied, values borrowed.
+ * Short strings → a pointer. The strings come from outside (UIDs, container ids), so the hash is keyed
+ * (SipHash-2-4, Aumasson & Bernstein 2012): nobody can choose strings that fall into one bucket. Keys are
+ * copied, values borrowed.
  */
 #include <stdbool.h>
 #include <stddef.h>

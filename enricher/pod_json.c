@@ -35,7 +35,8 @@ static const char *describe(const json_error_t *error)
     }
 }
 
-/* JSON all right, but with what no Pod has: a NUL in a key, a number without end. One such Pod must not hide the others. */
+/* JSON all right, but with what no Pod has: a NUL in a key, a number without end. One such Pod must not hide
+ * the others. */
 static bool is_unreadable(const json_error_t *error)
 {
     enum json_error_code code = json_error_code(error);
@@ -86,7 +87,8 @@ static bool is_list(const char *kind)
     return !kind || strcmp(kind, "PodList") == 0 || strcmp(kind, "List") == 0;
 }
 
-/* When the kind stands before the items, a list of something else is refused before any of it is taken for a Pod. */
+/* When the kind stands before the items, a list of something else is refused before any of it is taken for a
+ * Pod. */
 static int on_items(struct pod_json *parser, const struct text *so_far)
 {
     struct text head = {0};

@@ -177,7 +177,8 @@ static int read_specs(const json_t *array, struct pod *pod, enum pod_container_k
 
 #define RUNTIME_MAX 63
 
-/* "containerd://434fea…" → the part after "://"; NULL: not an id. *ret_runtime_size: the length of the part before. */
+/* "containerd://434fea…" → the part after "://"; NULL: not an id. *ret_runtime_size: the length of the part
+ * before. */
 static const char *split_id(const char *string, size_t *ret_runtime_size)
 {
     const char *separator = string ? strstr(string, "://") : NULL;

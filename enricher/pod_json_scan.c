@@ -173,7 +173,8 @@ static int begin_items(struct pod_json_scan *scan)
     return r;
 }
 
-/* What a byte outside of strings does to the state. `data[*run .. i)` is not kept yet; the byte itself goes to the part that is current after. */
+/* What a byte outside of strings does to the state. `data[*run .. i)` is not kept yet; the byte itself goes
+ * to the part that is current after. */
 static int scan_structure(struct pod_json_scan *scan, const char *data, size_t i, size_t *run)
 {
     char c = data[i];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Cuts the elements out of the top-level array "items" of a JSON object that comes in pieces. Follows strings, escapes and brackets only; whether the pieces are JSON is the
- * parser's to say. The rest of the document, with an empty array for its items, is kept as the head. All bytes are untrusted.
+ * Cuts the elements out of the top-level array "items" of a JSON object that comes in pieces. Follows
+ * strings, escapes and brackets only; whether the pieces are JSON is the parser's to say. The rest of the
+ * document, with an empty array for its items, is kept as the head. All bytes are untrusted.
  *
  * S1  memory: at most POD_JSON_MAX_POD for the head and for one item each
  * S2  the result does not depend on where the pieces are cut

@@ -151,7 +151,8 @@ int pod_merge_view(struct pod *ret, const struct pod *const messages[POD_SOURCE_
         if (view.best_source == POD_SOURCE_NONE)
             view.best_source = (enum pod_source)source;
         r = fill_strings(&view, message);
-        /* A Pod without labels is news too: the best source that could know decides alone, or a removed label would come back from a slower one. */
+        /* A Pod without labels is news too: the best source that could know decides alone, or a removed label
+         * would come back from a slower one. */
         if (source > POD_SOURCE_LOGDIR && !have_whole && r == 0) {
             have_whole = true;
             view.host_network = message->host_network;

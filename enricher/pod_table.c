@@ -233,8 +233,9 @@ static bool make_room(struct pod_table *table, const struct pod *pod, size_t byt
 
 /* ---- which Pod a message is about */
 
-/* The mirror Pod's UID differs from the static Pod's, which is the config hash: one Pod under two names (docs/metadata.md). They carry the same namespace and name;
- * who only borrows the annotation does not. A UUID is never taken for a hash, or an ordinary Pod's UID could be claimed. */
+/* The mirror Pod's UID differs from the static Pod's, which is the config hash: one Pod under two names
+ * (docs/metadata.md). They carry the same namespace and name; who only borrows the annotation does not. A
+ * UUID is never taken for a hash, or an ordinary Pod's UID could be claimed. */
 static bool is_twin(const struct pod *pod, const struct pod *told)
 {
     if (!told->namespace_ || !told->name)
@@ -264,7 +265,8 @@ static struct pod *find_subject(struct pod_table *table, const struct pod *told)
 
 /* ---- merging */
 
-/* The best source that has told of the Pod decides whether it lives: a slower one may list it a little longer, or a restarted kubelet not yet. */
+/* The best source that has told of the Pod decides whether it lives: a slower one may list it a little
+ * longer, or a restarted kubelet not yet. */
 static void update_deleted(struct pod *pod, uint64_t now_ns)
 {
     bool gone = pod->private->messages[pod->best_source].gone;

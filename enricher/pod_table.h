@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * What is known of Pods, merged by field from the sources. Owns every struct pod. Indexed by Pod UID, by config hash (static Pods: the cgroup carries the hash
- * and the mirror Pod has another UID) and by container id, current and previous ones.
+ * What is known of Pods, merged by field from the sources. Owns every struct pod. Indexed by Pod UID, by
+ * config hash (static Pods: the cgroup carries the hash and the mirror Pod has another UID) and by container
+ * id, current and previous ones.
  *
- * P1  the result does not depend on the order in which sources report: each field is taken from the best source that has it
- *     (API server > kubelet > file > log directory), and within one source from the newest message
- * P2  a container id once learned is never unlearned by an older message; restarted containers keep old and new id
+ * P1  the result does not depend on the order in which sources report: each field is taken from the best
+ *     source that has it (API server > kubelet > file > log directory), and within one source from the newest
+ *     message
+ * P2  a container id once learned is never unlearned by an older message; restarted containers keep old and
+ *     new id
  * P3  a deleted Pod stays findable for the grace time, and as long as it is referenced
  * P4  a Pod recreated under the same name has another UID and is another Pod
  * P5  pods and bytes are bounded; beyond, the deleted go first, then a new Pod is refused and counted
@@ -55,15 +58,15 @@ struct pod {
     char *node_name;
     struct pod_pair *labels, *annotations;
     size_t label_count, annotation_count;
-    char *workload,
-        *workload_kind; /* from ownerReferences by the name rule in docs/metadata.md; a bare Pod: itself, "Pod" */
+    char *workload, *workload_kind; /* by the name rule in docs/metadata.md; a bare Pod: itself, "Pod" */
     struct pod_container *containers;
     size_t container_count;
     bool host_network;
 
     enum pod_source best_source; /* the best that has contributed */
-    bool
-        complete; /* namespace, name, labels and containers' names come from a source that has the whole Pod (not only the log directory) */
+    /* Namespace, name, labels and containers' names come from a source that has the whole Pod (not only the
+     * log directory). */
+    bool complete;
     uint64_t deleted_ns;         /* 0: alive */
     uint64_t version;            /* grows with every change that an event would show */
     unsigned refs;               /* by the container table */
@@ -79,25 +82,27 @@ struct pod_table_limits {
     uint64_t grace_ns; /* deleted Pods; 0: none */
 };
 
-/* limits: NULL for the defaults, with a grace time of 5 min. `changed` may look Pods up and take references, but must not merge, remove or expire. */
+/* limits: NULL for the defaults, with a grace time of 5 min. `changed` may look Pods up and take references,
+ * but must not merge, remove or expire. */
 int pod_table_new(
     struct pod_table **ret, const struct pod_table_limits *limits, pod_changed_fn *changed, void *arg);
 struct pod_table *pod_table_free(struct pod_table *table);
 
-/* One Pod as `source` tells it now. `pod` is the caller's and copied (only the fields above the blank line are read). 0 (also when nothing changed), -EINVAL: no UID,
- * -ENOSPC: refused by P5. */
+/* One Pod as `source` tells it now. `pod` is the caller's and copied (only the fields above the blank line
+ * are read). 0 (also when nothing changed), -EINVAL: no UID, -ENOSPC: refused by P5. */
 int pod_table_merge(struct pod_table *table, enum pod_source source, const struct pod *pod, uint64_t now_ns);
 /* The source says that it is gone. */
 void pod_table_remove(struct pod_table *table, enum pod_source source, const char *uid, uint64_t now_ns);
-/* A full list of one source: merge each between begin and end; those of that source not merged since begin are gone. abort: the list broke off. */
+/* A full list of one source: merge each between begin and end; those of that source not merged since begin
+ * are gone. abort: the list broke off. */
 void pod_table_list_begin(struct pod_table *table, enum pod_source source);
 void pod_table_list_end(struct pod_table *table, enum pod_source source, uint64_t now_ns);
 void pod_table_list_abort(struct pod_table *table, enum pod_source source);
 /* Drops what is past its grace time and unreferenced. */
 void pod_table_expire(struct pod_table *table, uint64_t now_ns);
 
-/* `uid`: a Pod UID or a config hash. Borrowed; valid until it expires: take a ref to keep it. What it points to (strings, containers) is valid until the next
- * merge only: `version` says whether it changed. */
+/* `uid`: a Pod UID or a config hash. Borrowed; valid until it expires: take a ref to keep it. What it points
+ * to (strings, containers) is valid until the next merge only: `version` says whether it changed. */
 struct pod *pod_table_find(struct pod_table *table, const char *uid);
 struct pod *pod_table_find_by_container(struct pod_table *table, const char *container_id);
 /* The container of this Pod that has or had this id; NULL: not in any status yet. */

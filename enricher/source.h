@@ -3,7 +3,8 @@
 /*
  * Where Pod metadata comes from. Each source_*.c fills the pod table by itself on the loop; nothing blocks.
  *
- * KIND:WHERE on the command line: file:PATH  logdir:/var/log  kubelet:https://127.0.0.1:10250 (or http://…:10255)
+ * KIND:WHERE on the command line: file:PATH  logdir:/var/log  kubelet:https://127.0.0.1:10250 (or
+ * http://…:10255)
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +26,8 @@ struct source_state {
 
 struct source;
 struct source_ops {
-    void (*ask)(struct source *
-            source); /* something is unresolved: look soon. Coalesced and rate-limited by the source. May be NULL: the source is pushed */
+    /* Something is unresolved: look soon. Coalesced and rate-limited by the source. May be NULL: it is pushed. */
+    void (*ask)(struct source *source);
     void (*get_state)(const struct source *source, struct source_state *ret);
     struct source *(*free)(struct source *source); /* returns NULL */
 };
@@ -39,7 +40,8 @@ struct source_tls {
     bool insecure;                                               /* --insecure-skip-tls-verify */
 };
 
-/* KIND:WHERE taken apart. *ret_where points into `spec`, or to the kind's default. 0; -EINVAL: no such kind, or WHERE is missing. */
+/* KIND:WHERE taken apart. *ret_where points into `spec`, or to the kind's default. 0; -EINVAL: no such kind,
+ * or WHERE is missing. */
 int source_parse(const char *spec, enum pod_source *ret_kind, const char **ret_where);
 
 /* Each: 0 or negative errno, `where` copied. `table` and `loop` outlive the source. */

@@ -240,7 +240,7 @@ static void on_timer(void *arg, uint64_t now_ns)
         loop_timer_arm(file->loop, &file->timer, now_ns + SOURCE_FILE_LOOK_NS);
 }
 
-/* Soon, but a timer that is set already stays: a file that is written without end is still read now and then. */
+/* Soon, but a timer that is set already stays: a file that is written without end is read all the same. */
 static void look_soon(struct source_file *file, bool *reason)
 {
     bool waiting = file->changed || file->look;

@@ -6,7 +6,8 @@
  *     pods/NAMESPACE_POD_UID/CONTAINER/RESTARTS.log
  *     containers/POD_NAMESPACE_CONTAINER-ID.log  →  …/pods/NAMESPACE_POD_UID/CONTAINER/RESTARTS.log
  *
- * Names are checked as strictly as the API server does (RFC 1123 labels and subdomains), so that nothing else in the folder is taken for a Pod. Pure.
+ * Names are checked as strictly as the API server does (RFC 1123 labels and subdomains), so that nothing else
+ * in the folder is taken for a Pod. Pure.
  */
 #include <stdbool.h>
 #include "enricher/pod_table.h"
