@@ -31,7 +31,7 @@ const char command_status_help[] =
 
 /* Sections in the order in which one asks; others follow in the enricher's order. */
 static const char *const first_sections[] = {
-    "version", "node_name", "uptime_s", "collector", "books", "sources", "hold"};
+    "version", "node_name", "uptime_s", "loop", "collector", "books", "sources", "hold"};
 
 static bool is_first_section(const char *name)
 {
@@ -124,7 +124,7 @@ static void append_value(struct text *out, const char *name, const json_t *value
         return;
     if (json_is_object(value)) {
         append_name(out, name, depth);
-        text_append_char(out, '\n');
+        text_append_string(out, json_object_size(value) ? "\n" : "none\n");
         append_object(out, value, depth + 1);
         return;
     }
@@ -191,17 +191,16 @@ static void append_section(struct text *out, const char *name, const json_t *val
 static void append_alarms(struct text *out, const json_t *status)
 {
     const json_t *collector = json_object_get(status, "collector"), *books = json_object_get(status, "books");
-    const json_t *error = json_object_get(json_object_get(status, "output"), "last_error");
+    json_int_t output_errno =
+        json_integer_value(json_object_get(json_object_get(status, "output"), "last_errno"));
 
     if (json_is_false(json_object_get(collector, "attached")))
         text_append_string(out, "! not attached to a collector: nothing new arrives\n");
     if (json_is_false(json_object_get(books, "balanced")))
         text_append_string(out, "! the books do not balance: please report this\n");
-    if (json_is_string(error) && json_string_length(error)) {
-        text_append_string(out, "! the output cannot be written: ");
-        append_scalar(out, "", error);
-        text_append_char(out, '\n');
-    }
+    if (output_errno)
+        text_append_format(
+            out, "! the output cannot be written, and is tried again: %s\n", strerror((int)output_errno));
 }
 
 int status_show(const char *answer, size_t size, struct text *out)

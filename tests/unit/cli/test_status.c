@@ -45,11 +45,13 @@ Test(status, important_things_come_first_and_unknown_ones_are_shown_too)
 Test(status, what_needs_a_person_is_said_on_top)
 {
     char *table = shown("{\"version\":\"x\",\"collector\":{\"attached\":false},\"books\":{\"balanced\":false}"
-                        ",\"sources\":[]}");
+                        ",\"sources\":[],\"output\":{\"last_errno\":28}}");
 
     cr_assert(eq(int, strncmp(table, "! not attached", 14), 0));
     cr_assert_not_null(strstr(table, "! the books do not balance"));
     cr_assert_not_null(strstr(table, "sources: none"));
+    cr_assert_not_null(
+        strstr(table, "! the output cannot be written, and is tried again: No space left on device"));
     free(table);
 }
 
