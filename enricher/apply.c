@@ -216,7 +216,9 @@ static int unpark(struct pipeline *pipeline, uint64_t now_ns)
 
 static int apply_event(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
 {
-    struct event event = {.record = record, .held_since_ns = pipeline->recovering_since_ns};
+    struct event event = {.record = record,
+        .held_since_ns = pipeline->recovering_since_ns,
+        .held_sequence = pipeline->recovering_sequence};
     int r;
 
     if (record->type == RECORD_FORK)

@@ -82,6 +82,7 @@ static void on_recovered(void *arg, const struct hold_entry *entry)
         return;
     }
     e->pipeline.recovering_since_ns = entry->since_ns;
+    e->pipeline.recovering_sequence = entry->sequence;
     while (pipeline_record(&e->pipeline, record, clock_boot_ns()) == -EAGAIN) {
         output_flush(e->output);
         if (loop_run_once(e->loop, clock_boot_ns() + NS_PER_SEC) < 0)
@@ -89,6 +90,7 @@ static void on_recovered(void *arg, const struct hold_entry *entry)
         (void)release_run(&e->pipeline, clock_boot_ns());
     }
     e->pipeline.recovering_since_ns = 0;
+    e->pipeline.recovering_sequence = 0;
     e->pipeline.counters.events_recovered++;
 }
 
@@ -107,7 +109,9 @@ static int open_hold(struct enricher *e)
     e->hold = hold_free(e->hold);
     attachment_deinit(&e->kept);
     e->hold = hold;
+    e->hold_mark = 0;
     e->pipeline.hold = hold;
+    hold_defer_pops(hold);
     recovered = hold_recover(hold, on_recovered, e);
     if (recovered > 0)
         log_info("%lld held events taken over from the enricher before", (long long)recovered);
@@ -378,6 +382,19 @@ int enricher_init(struct enricher *e, struct conf *conf)
     return 0;
 }
 
+/* What was let go leaves the store only when its lines are durable: a kill in between loses nothing. */
+static void settle_hold(struct enricher *e)
+{
+    if (e->hold_mark && output_durable(e->output) >= e->hold_output_mark) {
+        hold_settle(e->hold, e->hold_mark);
+        e->hold_mark = 0;
+    }
+    if (!e->hold_mark && hold_mark(e->hold) != hold_settled(e->hold)) {
+        e->hold_mark = hold_mark(e->hold);
+        e->hold_output_mark = output_mark(e->output);
+    }
+}
+
 static void finish_old_queue(struct enricher *e)
 {
     log_warning("the collector has gone; its queue is read to the end");
@@ -395,6 +412,7 @@ int enricher_run(struct enricher *e)
         int r;
 
         pipeline_turn(&e->pipeline, clock_boot_ns());
+        settle_hold(e);
         if (e->collector_gone && !more && !pipeline_is_blocked(&e->pipeline))
             finish_old_queue(e);
         if (!more)
@@ -421,6 +439,8 @@ static void write_out(struct enricher *e)
         if (loop_run_once(e->loop, clock_boot_ns() + 10 * NS_PER_MS) < 0)
             return;
     }
+    if (e->hold && output_durable(e->output) >= wanted)
+        hold_settle(e->hold, hold_mark(e->hold));
 }
 
 void enricher_deinit(struct enricher *e)

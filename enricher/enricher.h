@@ -26,6 +26,7 @@ struct enricher {
     struct output *output;
     struct pod_table *pods;
     struct hold *hold;
+    uint64_t hold_mark, hold_output_mark; /* pops that are final once that much output is durable; 0: none */
     struct http *http;
     struct control *control;
     struct source *sources[ENRICHER_SOURCES_MAX];

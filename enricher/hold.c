@@ -225,4 +225,11 @@ uint64_t hold_mark(const struct hold *hold)
 void hold_settle(struct hold *hold, uint64_t mark)
 {
     hold_chunks_settle(hold, mark);
+    if (hold->settled < mark)
+        hold->settled = mark;
+}
+
+uint64_t hold_settled(const struct hold *hold)
+{
+    return hold->settled;
 }

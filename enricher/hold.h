@@ -90,6 +90,7 @@ uint64_t hold_max_bytes(const struct hold *hold);
 void hold_defer_pops(struct hold *hold);
 uint64_t hold_mark(const struct hold *hold);
 void hold_settle(struct hold *hold, uint64_t mark);
+uint64_t hold_settled(const struct hold *hold); /* the greatest mark that was settled */
 
 /* Calls fn for every whole entry that an earlier process left, once for each `sequence` and in that order; each is a copy that is valid during the call. Sizes are right
  * (R1); everything else in it, also since_ns, is what stood there. fn may append to this hold, with the entry's sequence, so that H4 holds if

@@ -58,7 +58,7 @@ struct hold {
 
     struct hold_limits limits;
     uint64_t count, bytes, max_count, max_bytes;
-    uint64_t sequence, pops;
+    uint64_t sequence, pops, settled;
     bool deferred, recovered;
     struct hold_queue *oldest, *newest;
 };

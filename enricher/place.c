@@ -55,6 +55,7 @@ int place_into_queue(
     struct pipeline *pipeline, struct container *queue, const struct event *event, uint64_t now_ns)
 {
     struct hold_entry entry = {
+        .sequence = event->held_sequence,
         .since_ns = event->held_since_ns ? event->held_since_ns : now_ns,
         .subject = event->process,
         .context = event->container,

@@ -42,7 +42,8 @@ static int let_go(
     struct event event = {.record = hold_entry_record(entry),
         .process = process,
         .container = context,
-        .held_since_ns = entry->since_ns};
+        .held_since_ns = entry->since_ns,
+        .held_sequence = entry->sequence};
     int r;
 
     if (context->path_unknown)
