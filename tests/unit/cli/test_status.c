@@ -28,7 +28,7 @@ Test(status, important_things_come_first_and_unknown_ones_are_shown_too)
                         "\"sources\":[{\"kind\":\"kubelet\",\"where\":\"https://"
                         "h\",\"ready\":true,\"pods\":3,\"last_error\":\"\"}]}");
     const char *order[] = {
-        "version", "uptime_s", "collector", "books", "sources", "loop", "future", "output"};
+        "version", "uptime_s", "loop", "collector", "books", "sources", "future", "output"};
     const char *at = table;
 
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
