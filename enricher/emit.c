@@ -12,6 +12,7 @@
 #include "enricher/container_table.h"
 #include "enricher/output.h"
 #include "enricher/process_table.h"
+#include "enricher/put.h"
 
 /* Everything in a line that is not a fragment: keys, numbers, time, id. Generous. */
 #define LINE_OVERHEAD 1024
@@ -24,7 +25,7 @@ int emit_init(
     struct text node = {0};
     size_t used = 0, size;
 
-    *emit = (struct emit){.render.options = options, .output = output, .time_second = UINT64_MAX};
+    *emit = (struct emit){.render = {.options = options, .second = UINT64_MAX}, .output = output};
     for (; *boot_id && used < sizeof(emit->boot_id) - 1; boot_id++) {
         if (*boot_id != '-')
             emit->boot_id[used++] = *boot_id;
@@ -46,56 +47,6 @@ void emit_deinit(struct emit *emit)
 void emit_update_clock(struct emit *emit)
 {
     emit->render.wall_offset_ns = clock_wall_offset_ns();
-}
-
-static inline char *put(char *to, const void *data, size_t size)
-{
-    memcpy(to, data, size);
-    return to + size;
-}
-
-#define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
-
-static inline char *put_string(char *to, const char *string)
-{
-    return put(to, string, strlen(string));
-}
-
-static char *put_u64(char *to, uint64_t value)
-{
-    char digits[20];
-    size_t count = 0;
-
-    do {
-        digits[sizeof(digits) - ++count] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    return put(to, digits + sizeof(digits) - count, count);
-}
-
-/* RFC 3339 with nine digits; the part before the fraction is made once a second. */
-static char *put_time(struct emit *emit, char *to, uint64_t boot_ns)
-{
-    uint64_t unix_ns = boot_ns + (uint64_t)emit->render.wall_offset_ns;
-    uint64_t second = unix_ns / NS_PER_SEC, fraction = unix_ns % NS_PER_SEC;
-
-    if (second != emit->time_second) {
-        struct text whole = {0};
-
-        text_append_time(&whole, second * NS_PER_SEC);
-        if (whole.size >= 19)
-            memcpy(emit->time_prefix, whole.data, 19);
-        text_deinit(&whole);
-        emit->time_second = second;
-    }
-    to = put(to, emit->time_prefix, 19);
-    to[0] = '.';
-    for (int i = 9; i > 0; i--) {
-        to[i] = (char)('0' + fraction % 10);
-        fraction /= 10;
-    }
-    to[10] = 'Z';
-    return to + 11;
 }
 
 static const char *pod_state_reason(const struct container *container)
@@ -202,7 +153,7 @@ static char *put_exit(struct emit *emit, char *to, const struct record_exit *rec
         to = put_u64(to, status);
     }
     to = PUT(to, ",\"time\":\"");
-    to = put_time(emit, to, record->header.time_ns);
+    to = render_time(&emit->render, to, record->header.time_ns);
     return PUT(to, "\"");
 }
 
@@ -213,7 +164,7 @@ static char *put_envelope(
     to = PUT(to, "},");
     to = put(to, emit->node_json, emit->node_json_size);
     to = PUT(to, ",\"time\":\"");
-    to = put_time(emit, to, record->time_ns);
+    to = render_time(&emit->render, to, record->time_ns);
     to = PUT(to, "\"");
     if (emit->render.options->own_fields) {
         to = PUT(to, ",\"id\":\"");

@@ -26,8 +26,6 @@ struct emit {
     struct render_context render;
     struct output *output;
     char boot_id[17];      /* 16 hex digits: names the boot in every id */
-    uint64_t time_second;  /* of the cached time stamp */
-    char time_prefix[20];  /* "2026-11-23T20:55:00" */
     const char *node_json; /* "\"node_name\":\"…\"" rendered once, with its size */
     uint32_t node_json_size;
 };

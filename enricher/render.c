@@ -2,29 +2,58 @@
 #include "enricher/render.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/record.h"
 #include "common/text.h"
 #include "enricher/container_table.h"
 #include "enricher/process_table.h"
+#include "enricher/put.h"
 
 /* Tetragon cuts ids to this many characters in "docker". */
 #define DOCKER_ID_SIZE 31
 
-void render_exec_id(struct text *out, const char *node_name, uint64_t image_start_ns, uint32_t tgid)
+char *render_time(struct render_context *context, char *to, uint64_t boot_ns)
 {
-    char name[320];
-    int size = snprintf(name, sizeof(name), "%s:%" PRIu64 ":%u", node_name, image_start_ns, tgid);
+    uint64_t unix_ns = boot_ns + (uint64_t)context->wall_offset_ns;
+    uint64_t second = unix_ns / NS_PER_SEC, fraction = unix_ns % NS_PER_SEC;
 
-    text_append_base64(out, name, (size_t)size < sizeof(name) ? (size_t)size : sizeof(name) - 1);
+    if (second != context->second) { /* most of the work, once a second */
+        struct text whole = {0};
+
+        text_append_time(&whole, second * NS_PER_SEC);
+        if (whole.size >= 19)
+            memcpy(context->prefix, whole.data, 19);
+        text_deinit(&whole);
+        context->second = second;
+    }
+    to = put(to, context->prefix, 19);
+    to[0] = '.';
+    for (int i = 9; i > 0; i--) {
+        to[i] = (char)('0' + fraction % 10);
+        fraction /= 10;
+    }
+    to[10] = 'Z';
+    return to + 11;
+}
+
+/* base64("NODE:START_NS:PID"), the name of an execution. */
+static char *put_exec_id(char *to, const char *node_name, const struct process *process)
+{
+    char name[RENDER_NODE_NAME_MAX + 2 * PUT_U64_MAX + 2], *end;
+
+    end = put(name, node_name, strnlen(node_name, RENDER_NODE_NAME_MAX));
+    *end++ = ':';
+    end = put_u64(end, process->image_start_ns);
+    *end++ = ':';
+    end = put_u64(end, process->tgid);
+    return put_base64(to, name, (size_t)(end - name));
 }
 
 /* The words of "flags", in Tetragon's order. */
-static void append_flags(struct text *out, const struct process *process, bool clone)
+static char *put_flags(char *to, const struct process *process, bool clone)
 {
     uint32_t image_flags = process->image ? process->image->flags : 0;
     bool cut = process->image && process->image->cut;
@@ -44,62 +73,65 @@ static void append_flags(struct text *out, const struct process *process, bool c
         {clone, "clone"},
         {process->in_init_tree, "inInitTree"},
     };
-    bool first = true;
+    char *begin;
 
-    text_append_string(out, "\"flags\":\"");
+    to = PUT(to, "\"flags\":\"");
+    begin = to;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (!words[i].set)
             continue;
-        if (!first)
-            text_append_char(out, ' ');
-        text_append_string(out, words[i].word);
-        first = false;
+        if (to != begin)
+            *to++ = ' ';
+        to = put_string(to, words[i].word);
     }
-    text_append_string(out, "\",");
+    return PUT(to, "\",");
 }
 
-static void append_number(struct text *out, const char *key, uint64_t value)
-{
-    text_append_string(out, key);
-    text_append_u64(out, value);
-    text_append_char(out, ',');
-}
+/* Two ids of a long node name, and what is around them. */
+#define HEAD_MAX 2048
 
-int render_process_head(const struct render_context *context, struct process *process, bool clone)
+int render_process_head(struct render_context *context, struct process *process, bool clone)
 {
     const char *node = context->options->node_name;
-    struct text out = {0};
-    char *head;
+    char buffer[HEAD_MAX], *to = buffer, *head;
     size_t size;
 
-    text_append_string(&out, "\"exec_id\":\"");
-    render_exec_id(&out, node, process->image_start_ns, process->tgid);
-    append_number(&out, "\",\"pid\":", process->tgid);
-    if (process->origin != PROCESS_UNKNOWN)
-        append_number(&out, "\"uid\":", process->uid);
-    append_flags(&out, process, clone);
-    text_append_string(&out, "\"start_time\":\"");
-    text_append_time(&out, process->image_start_ns + (uint64_t)context->wall_offset_ns);
-    text_append_string(&out, "\",");
-    if (process->image)
-        append_number(&out, "\"auid\":", process->image->auid);
+    to = PUT(to, "\"exec_id\":\"");
+    to = put_exec_id(to, node, process);
+    to = PUT(to, "\",\"pid\":");
+    to = put_u64(to, process->tgid);
+    to = PUT(to, ",");
+    if (process->origin != PROCESS_UNKNOWN) {
+        to = PUT(to, "\"uid\":");
+        to = put_u64(to, process->uid);
+        to = PUT(to, ",");
+    }
+    to = put_flags(to, process, clone);
+    to = PUT(to, "\"start_time\":\"");
+    to = render_time(context, to, process->image_start_ns);
+    to = PUT(to, "\",");
+    if (process->image) {
+        to = PUT(to, "\"auid\":");
+        to = put_u64(to, process->image->auid);
+        to = PUT(to, ",");
+    }
     if (process->parent) {
-        text_append_string(&out, "\"parent_exec_id\":\"");
-        render_exec_id(&out, node, process->parent->image_start_ns, process->parent->tgid);
-        text_append_string(&out, "\",");
+        to = PUT(to, "\"parent_exec_id\":\"");
+        to = put_exec_id(to, node, process->parent);
+        to = PUT(to, "\",");
     }
-    append_number(&out, "\"tid\":", process->tgid);
-    text_append_format(&out, "\"in_init_tree\":%s,", process->in_init_tree ? "true" : "false");
-    size = out.size;
-    head = out.failed || size > UINT16_MAX ? NULL : malloc(size); /* exact: there are many of these */
-    if (head) {
-        memcpy(head, out.data, size);
-        free(process->head);
-        process->head = head;
-        process->head_size = (uint16_t)size;
-    }
-    text_deinit(&out);
-    return head ? 0 : -ENOMEM;
+    to = PUT(to, "\"tid\":");
+    to = put_u64(to, process->tgid);
+    to = process->in_init_tree ? PUT(to, ",\"in_init_tree\":true,") : PUT(to, ",\"in_init_tree\":false,");
+    size = (size_t)(to - buffer);
+    head = malloc(size); /* exact: there are many of these */
+    if (!head)
+        return -ENOMEM;
+    memcpy(head, buffer, size);
+    free(process->head);
+    process->head = head;
+    process->head_size = (uint16_t)size;
+    return 0;
 }
 
 static void append_member(struct text *out, const char *key, const char *value)

@@ -22,9 +22,11 @@ struct text;
 /* A container's fragment is at most this long; labels that do not fit are left out and "pod_labels_truncated" says so. */
 #define RENDER_POD_BUDGET 7000
 
+#define RENDER_NODE_NAME_MAX 253 /* a DNS name */
+
 struct render_options {
-    const char *node_name;
-    bool own_fields; /* pod_state, role, args, id, held_ms */
+    const char *node_name; /* at most RENDER_NODE_NAME_MAX bytes of it are used */
+    bool own_fields;       /* pod_state, role, args, id, held_ms */
     bool annotations;
     struct image_options image;
 };
@@ -32,11 +34,14 @@ struct render_options {
 struct render_context {
     const struct render_options *options;
     int64_t wall_offset_ns; /* boot clock → Unix time */
+    uint64_t second;        /* Unix time that prefix is of; UINT64_MAX: none */
+    char prefix[20];        /* "2026-11-23T20:55:00" */
 };
 
-/* base64("NODE:START_NS:PID"), the name of an execution. */
-void render_exec_id(struct text *out, const char *node_name, uint64_t image_start_ns, uint32_t tgid);
+#define RENDER_TIME_SIZE 30
+/* RFC 3339 with nine digits of a boot time, into a buffer of RENDER_TIME_SIZE bytes or more; returns what is behind it. */
+char *render_time(struct render_context *context, char *to, uint64_t boot_ns);
 /* (Re)makes process->head. 0 or -ENOMEM; the old one stays then. */
-int render_process_head(const struct render_context *context, struct process *process, bool clone);
+int render_process_head(struct render_context *context, struct process *process, bool clone);
 /* (Re)makes container->fragment from its Pod. 0 or -ENOMEM. */
 int render_container(const struct render_context *context, struct container *container);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Writing into a buffer whose size the caller has made sure of: each takes where to write and returns where to go on. For the two hot places, lines (emit.c)
+ * and process heads (render.c); everything else builds text with common/text.h.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline char *put(char *to, const void *data, size_t size)
+{
+    memcpy(to, data, size);
+    return to + size;
+}
+
+#define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
+
+static inline char *put_string(char *to, const char *string)
+{
+    return put(to, string, strlen(string));
+}
+
+#define PUT_U64_MAX 20 /* digits */
+
+static inline char *put_u64(char *to, uint64_t value)
+{
+    char digits[PUT_U64_MAX];
+    size_t count = 0;
+
+    do {
+        digits[sizeof(digits) - ++count] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return put(to, digits + sizeof(digits) - count, count);
+}
+
+/* RFC 4648, with padding. 4 bytes for each 3 begun. */
+static inline char *put_base64(char *to, const char *data, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *from = (const unsigned char *)data;
+
+    for (; size >= 3; size -= 3, from += 3) {
+        uint32_t three = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
+
+        *to++ = digits[three >> 18];
+        *to++ = digits[three >> 12 & 63];
+        *to++ = digits[three >> 6 & 63];
+        *to++ = digits[three & 63];
+    }
+    if (size > 0) {
+        uint32_t rest = (uint32_t)from[0] << 16 | (size > 1 ? (uint32_t)from[1] << 8 : 0);
+
+        *to++ = digits[rest >> 18];
+        *to++ = digits[rest >> 12 & 63];
+        *to++ = size > 1 ? digits[rest >> 6 & 63] : '=';
+        *to++ = '=';
+    }
+    return to;
+}
