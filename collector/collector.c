@@ -322,7 +322,6 @@ static int open_memory(struct collector *c)
 static int open_probe(struct collector *c)
 {
     const struct probe_options options = {.ring_bytes = c->conf.ring_bytes,
-        .host_mnt_ns = probe_host_mnt_ns("/proc"),
         .epoch_ns = c->epoch_ns,
         .kind = (enum probe_kind)c->conf.hook_kind};
     char error[PROBE_ERROR_MAX];

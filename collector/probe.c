@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "collector/bpf_message.h"
 #include "collector/loss.h"
@@ -418,13 +417,4 @@ int probe_open_process_iterator(const struct probe *probe)
     int fd = bpf_iter_create(bpf_link__fd(probe->iterator));
 
     return fd < 0 ? -errno : fd;
-}
-
-uint32_t probe_host_mnt_ns(const char *proc_root)
-{
-    char path[256];
-    struct stat status;
-
-    (void)snprintf(path, sizeof(path), "%s/1/ns/mnt", proc_root);
-    return stat(path, &status) ? 0 : (uint32_t)status.st_ino;
 }

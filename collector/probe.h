@@ -74,6 +74,3 @@ size_t probe_used_bytes(const struct probe *probe); /* of the ring, not yet drai
 
 /* A new task iterator that yields RECORD_SNAPSHOT_PROCESS records (header.seq 0); owned by the caller. For snapshot.c. */
 int probe_open_process_iterator(const struct probe *probe);
-
-/* Inode number of the mount namespace of `proc_root`/1/ns/mnt ("/proc"), 0 when it cannot be read. */
-uint32_t probe_host_mnt_ns(const char *proc_root);
