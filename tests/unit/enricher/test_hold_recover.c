@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -353,6 +354,8 @@ Test(hold_recover, loses_and_tears_nothing_when_killed_at_any_point, .timeout = 
         pid_t child;
 
         child = fork();
+        if (child == 0) /* it works until it is killed: never longer than we are there */
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         cr_assert_geq(child, 0);
         if (child == 0)
             live_until_killed(fd, journal, kit_random(&random) + i);
