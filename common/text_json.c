@@ -9,7 +9,8 @@
 
 #include "common/utf8.h"
 
-#define ESCAPE_MAX 6 /* \u007f */
+#define ESCAPE_MAX   6  /* \u007f */
+#define SPECIAL_ROOM 64 /* reserved at once for characters that are not clean */
 
 static bool is_clean(uint8_t c)
 {
@@ -90,6 +91,30 @@ static size_t put_char(char *to, struct utf8_char c, const uint8_t *from)
     return c.size;
 }
 
+/* Characters that are not clean, up to the first that is or until the room is used; at least one, unless it would pass the limit. Returns the bytes
+ * taken. */
+static size_t append_special(struct text *text, const uint8_t *from, size_t size, size_t *limit)
+{
+    char *to = text->data + text->size;
+    size_t at = 0, used = 0;
+
+    while (at < size && used + ESCAPE_MAX <= SPECIAL_ROOM && !is_clean(from[at])) {
+        struct utf8_char c = utf8_decode(from + at, size - at);
+        size_t written =
+            put_char(to + used, c, from + at); /* there is room for it, whether it is kept or not */
+
+        if (written > *limit) {
+            *limit = 0;
+            break;
+        }
+        used += written;
+        *limit -= written;
+        at += c.size;
+    }
+    text_commit(text, used);
+    return at;
+}
+
 size_t text_append_json(struct text *text, const void *data, size_t size, size_t limit)
 {
     const uint8_t *from = data;
@@ -97,9 +122,7 @@ size_t text_append_json(struct text *text, const void *data, size_t size, size_t
 
     while (at < size && limit > 0) {
         size_t run = clean_run(from + at, size - at < limit ? size - at : limit);
-        char *to = text_reserve(text, run + ESCAPE_MAX);
-        struct utf8_char c;
-        size_t written;
+        char *to = text_reserve(text, run + SPECIAL_ROOM);
 
         if (!to)
             break;
@@ -108,17 +131,9 @@ size_t text_append_json(struct text *text, const void *data, size_t size, size_t
             text_commit(text, run);
             at += run;
             limit -= run;
-            if (at == size || limit == 0)
-                break;
-            to += run;
         }
-        c = utf8_decode(from + at, size - at);
-        written = put_char(to, c, from + at); /* there is room for it, whether it is kept or not */
-        if (written > limit)
-            break;
-        text_commit(text, written);
-        at += c.size;
-        limit -= written;
+        if (at < size && limit > 0)
+            at += append_special(text, from + at, size - at, &limit);
     }
     return at;
 }

@@ -29,6 +29,7 @@ struct walk {
     bool only_dotdot; /* nothing but "..", and at least one */
     bool in_pod;      /* also below a Pod component whose UID cannot be one */
     bool slice_pod;   /* the Pod was a systemd slice */
+    bool has_colon;   /* somewhere in the path */
     bool done;
 };
 
@@ -80,59 +81,74 @@ static bool cut_end(struct name *name, const char *text)
     return true;
 }
 
-static bool is_lower_hex(const char *data, size_t size)
-{
-    unsigned bad = 0;
+enum { HEX = 1, SEPARATOR = 2, WORD = 4 };
 
-    for (size_t i = 0; i < size; i++) {
-        unsigned digit = (unsigned char)data[i] - (unsigned)'0',
-                 letter = (unsigned char)data[i] - (unsigned)'a';
-        bad |= (digit > 9) & (letter > 5);
+/* clang-format off */
+static const uint8_t char_class[256] = {
+    ['0' ... '9'] = HEX | WORD, ['a' ... 'f'] = HEX | WORD, ['g' ... 'z'] = WORD,
+    ['A' ... 'F'] = HEX | WORD, ['G' ... 'Z'] = WORD, ['-'] = SEPARATOR | WORD, ['_'] = SEPARATOR | WORD, ['.'] = WORD,
+};
+/* clang-format on */
+
+static uint8_t class_of(char c)
+{
+    return char_class[(uint8_t)c];
+}
+
+/* Exactly so many lower-case hex digits; without a branch, so that it is done in vectors. */
+static bool is_container_id(const char *data)
+{
+    uint8_t bad = 0;
+
+    for (size_t i = 0; i < CONTAINER_ID_MAX; i++) {
+        uint8_t digit = (uint8_t)(data[i] - '0'), letter = (uint8_t)(data[i] - 'a');
+        bad |= (uint8_t)((digit > 9) & (letter > 5));
     }
     return !bad;
-}
-
-static bool is_separator(char c)
-{
-    return c == '-' || c == '_';
-}
-
-static bool is_hex_digit(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* 8-4-4-4-12, with the dashes that a slice name has as underscores. */
 static bool is_uuid(struct name uid)
 {
-    if (uid.size != 36)
-        return false;
-    for (size_t i = 0; i < uid.size; i++) {
-        bool separator = i == 8 || i == 13 || i == 18 || i == 23;
+    static const uint8_t shape[36] = {[0 ... 7] = HEX,
+        SEPARATOR,
+        [9 ... 12] = HEX,
+        SEPARATOR,
+        [14 ... 17] = HEX,
+        SEPARATOR,
+        [19 ... 22] = HEX,
+        SEPARATOR,
+        [24 ... 35] = HEX};
 
-        if (separator ? !is_separator(uid.data[i]) : !is_hex_digit(uid.data[i]))
+    if (uid.size != sizeof(shape))
+        return false;
+    for (size_t i = 0; i < sizeof(shape); i++) {
+        if (!(class_of(uid.data[i]) & shape[i]))
             return false;
     }
     return true;
 }
 
-/* The hash of a static Pod's manifest. */
+/* The hash of a static Pod's manifest: 32 hex digits. */
 static bool is_config_hash(struct name uid)
 {
-    return uid.size == 32 && is_lower_hex(uid.data, uid.size);
+    for (size_t i = 0; i < uid.size; i++) {
+        if (!(class_of(uid.data[i]) & HEX))
+            return false;
+    }
+    return uid.size == 32;
 }
 
 /* A UID that the API server would take: it may be any word in a static Pod's manifest. */
 static bool is_word(struct name uid)
 {
+    if (uid.size == 0 || uid.size > POD_UID_MAX)
+        return false;
     for (size_t i = 0; i < uid.size; i++) {
-        char c = uid.data[i];
-
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_separator(c) ||
-                c == '.'))
+        if (!(class_of(uid.data[i]) & WORD))
             return false;
     }
-    return uid.size > 0 && uid.size <= POD_UID_MAX;
+    return true;
 }
 
 static void enter_pod(struct walk *walk, struct name uid)
@@ -142,23 +158,25 @@ static void enter_pod(struct walk *walk, struct name uid)
     walk->in_pod = true;
     found->role = CGROUP_ROLE_NONE;
     memset(found->container_id, 0, sizeof(found->container_id)); /* of a node in a container */
-    if (!is_word(uid))
-        return;
-    found->role = CGROUP_ROLE_POD;
-    memcpy(found->pod_uid, uid.data, uid.size);
-    if (is_uuid(uid))
+    if (is_uuid(uid)) {
+        memcpy(found->pod_uid, uid.data, uid.size);
         found->pod_uid[8] = found->pod_uid[13] = found->pod_uid[18] = found->pod_uid[23] = '-';
+    } else if (is_word(uid)) {
+        memcpy(found->pod_uid, uid.data, uid.size);
+    } else {
+        return;
+    }
+    found->role = CGROUP_ROLE_POD;
 }
 
 /* "[ROOT-]kubepods[-QOS]-pod<UID>" without ".slice". */
 static bool take_pod_slice(struct walk *walk, struct name name)
 {
-    const char *at = name.data, *end = name.data + name.size;
+    for (;;) {
+        struct name rest = name;
+        const char *dash;
 
-    while ((at = memmem(at, (size_t)(end - at), "kubepods-", strlen("kubepods-")))) {
-        struct name rest = {at + strlen("kubepods-"), (size_t)(end - at) - strlen("kubepods-")};
-
-        if (at == name.data || at[-1] == '-') {
+        if (cut_start(&rest, "kubepods-")) {
             if (!cut_start(&rest, "burstable-"))
                 (void)cut_start(&rest, "besteffort-");
             if (cut_start(&rest, "pod") && rest.size > 0) {
@@ -167,9 +185,12 @@ static bool take_pod_slice(struct walk *walk, struct name name)
                 return true;
             }
         }
-        at += strlen("kubepods-");
+        dash = memchr(name.data, '-', name.size);
+        if (!dash)
+            return false;
+        name.size -= (size_t)(dash + 1 - name.data);
+        name.data = dash + 1;
     }
-    return false;
 }
 
 /* "pod<UID>" */
@@ -220,7 +241,7 @@ static void take_container(struct walk *walk, struct name name)
     bool scope = cut_end(&name, ".scope");
     struct name prefix = {name.data, name.size - CONTAINER_ID_MAX};
 
-    if (name.size < CONTAINER_ID_MAX || !is_lower_hex(name.data + prefix.size, CONTAINER_ID_MAX))
+    if (name.size < CONTAINER_ID_MAX || !is_container_id(name.data + prefix.size))
         return;
     if (prefix.size > 0 && (!cut_end(&prefix, "-") || prefix.size == 0))
         return;
@@ -241,13 +262,13 @@ static void take_triple(struct walk *walk, struct name name, const char *colon)
     id = (struct name){second + 1, rest.size - prefix.size - 1};
     if (!walk->in_pod && cut_end(&slice, ".slice"))
         (void)take_pod_slice(walk, slice);
-    if (id.size == CONTAINER_ID_MAX && is_lower_hex(id.data, id.size))
+    if (id.size == CONTAINER_ID_MAX && is_container_id(id.data))
         enter_container(walk, prefix, id.data, true);
 }
 
 static void take_component(struct walk *walk, struct name name)
 {
-    const char *colon = memchr(name.data, ':', name.size);
+    const char *colon = walk->has_colon ? memchr(name.data, ':', name.size) : NULL;
     struct name slice = name;
 
     if (colon) {
@@ -272,7 +293,7 @@ static void take_component(struct walk *walk, struct name name)
 
 void cgroup_path_parse(const char *path, size_t size, struct cgroup_identity *ret)
 {
-    struct walk walk = {.found = ret, .at_start = true};
+    struct walk walk = {.found = ret, .at_start = true, .has_colon = size > 0 && memchr(path, ':', size)};
     const char *at = path, *end = path + size;
 
     *ret = (struct cgroup_identity){0};
