@@ -47,7 +47,7 @@ static void run(const char *what, size_t queue_count)
     bench_print(line, append);
     (void)snprintf(line, sizeof(line), "hold, %s: first and pop", what);
     bench_print(line, pop);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     free(queues);
 }
 

@@ -54,7 +54,7 @@ int main(void)
     run("JSON, 64 clean bytes", 64);
     run("JSON, 1024 clean bytes", 1024);
     for (size_t i = 0; i < sizeof(input); i += 2)
-        memcpy(input + i, "\xc3\xa9", 2);
+        input[i] = (char)0xc3, input[i + 1] = (char)0xa9;
     run("JSON, 1024 bytes of two-byte characters", 1024);
     for (size_t i = 0; i < sizeof(input); i += 32)
         input[i] = '"', input[i + 1] = '\\';

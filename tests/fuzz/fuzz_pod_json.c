@@ -54,7 +54,7 @@ static struct result parse(const uint8_t *data, size_t size, size_t piece)
         result.r = pod_json_finish(parser);
     FUZZ_CHECK(result.r == 0 || strlen(pod_json_error(parser)) > 0);
     result.skipped = result.r == 0 ? pod_json_skipped(parser) : 0;
-    parser = pod_json_free(parser);
+    (void)pod_json_free(parser);
     return result;
 }
 

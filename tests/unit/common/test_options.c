@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,15 +49,20 @@ static void begin(void)
     (void)snprintf(conf, sizeof(conf), "%s/a.conf", folder);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
 static void end(void)
 {
-    char command[256];
-
     free(value.config);
     free(value.socket);
     option_list_deinit(&value.source);
-    (void)snprintf(command, sizeof(command), "rm -r '%s'", folder);
-    cr_expect_eq(system(command), 0);
+    cr_expect_eq(nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 TestSuite(options, .init = begin, .fini = end);
@@ -289,7 +295,8 @@ Test(options, file_of_one_mebibyte_is_read_and_a_greater_is_refused)
     char *data = malloc(size + 1);
 
     memset(data, '\n', size + 1);
-    memcpy(data + size - 10, "\nsocket=ab", 10);
+    (void)snprintf(data + size - 10, 11, "\nsocket=ab");
+    data[size] = '\n';
     write_file("a.conf", data, size);
     cr_expect_eq(parse("--config", conf, NULL), 0, "%s", error);
     cr_expect_str_eq(value.socket, "ab");

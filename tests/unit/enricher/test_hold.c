@@ -111,7 +111,7 @@ static void run_model(uint64_t seed, bool deferred)
             mark = hold_mark(hold);
         }
     }
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 Test(hold, agrees_with_a_model)
@@ -144,7 +144,7 @@ Test(hold, limit_of_events_is_exact_and_keeps_nothing_above)
     hold_pop(hold, hold_oldest(hold));
     cr_expect_eq(append(hold, &b, 4, 48, 4), 0);
     cr_expect_eq(hold_max_count(hold), 3);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 Test(hold, limit_of_bytes_is_exact_and_keeps_nothing_above)
@@ -162,7 +162,7 @@ Test(hold, limit_of_bytes_is_exact_and_keeps_nothing_above)
     hold_pop(hold, &queue);
     cr_expect_eq(hold_bytes(hold), 400);
     cr_expect_eq(append(hold, &queue, 3, 600, 1), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 Test(hold, record_greater_than_the_store_is_refused_when_it_is_empty)
@@ -173,10 +173,10 @@ Test(hold, record_greater_than_the_store_is_refused_when_it_is_empty)
 
     cr_expect_eq(append(hold, &queue, 1, 104, 1), -ENOSPC);
     cr_expect_null(hold_oldest(hold));
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     hold = new_hold(&none);
     cr_expect_eq(append(hold, &queue, 1, 48, 1), -ENOSPC);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 Test(hold, sizes_that_no_record_has_are_refused)
@@ -191,7 +191,7 @@ Test(hold, sizes_that_no_record_has_are_refused)
         cr_expect_eq(hold_append(hold, &queue, &header, &(struct hold_entry){0}), -EINVAL);
     }
     cr_expect_eq(hold_count(hold), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 Test(hold, more_queues_than_chunks_is_a_limit_and_not_an_end)
@@ -210,7 +210,7 @@ Test(hold, more_queues_than_chunks_is_a_limit_and_not_an_end)
     cr_expect_eq(hold_oldest(hold), &queues[0]);
     hold_pop(hold, &queues[0]);
     cr_expect_eq(append(hold, &queues[held], held, 48, held), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     free(queues);
 }
 
@@ -234,7 +234,7 @@ Test(hold, oldest_goes_by_the_first_entry_of_each_queue)
     cr_expect_eq(hold_oldest(hold), &a);
     hold_pop(hold, &a);
     cr_expect_null(hold_oldest(hold));
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 Test(hold, entries_do_not_move_while_they_are_held)
@@ -249,7 +249,7 @@ Test(hold, entries_do_not_move_while_they_are_held)
         cr_assert_eq(append(hold, &other, id, 4096, id), 0);
     cr_expect_eq(hold_first(hold, &first), entry);
     cr_expect(kit_record_is(hold_entry_record(entry), 1, 48));
-    hold = hold_free(hold);
+    (void)hold_free(hold);
 }
 
 static uint64_t resident_bytes(int fd)
@@ -275,7 +275,7 @@ Test(hold, room_of_what_left_goes_back_to_the_kernel)
     while (hold_oldest(hold))
         hold_pop(hold, hold_oldest(hold));
     cr_expect_leq(resident_bytes(fd), HOLD_WARM_CHUNKS * HOLD_CHUNK_BYTES);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     (void)close(fd);
 }
 
@@ -289,7 +289,7 @@ Test(hold, file_that_shrinks_is_refused_to_others)
     cr_assert_eq(append(hold, &queue, 1, 48, 1), 0);
     cr_expect_eq(ftruncate(fd, 0), -1);
     cr_expect_eq(errno, EPERM);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     (void)close(fd);
 }
 

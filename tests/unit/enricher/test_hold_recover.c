@@ -61,7 +61,7 @@ static int64_t recover(int fd, struct seen *seen)
 
     cr_assert_eq(hold_new(&hold, fd, &wide), 0);
     given = hold_recover(hold, see, seen);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     return given;
 }
 
@@ -77,7 +77,7 @@ Test(hold_recover, gives_what_was_held_in_order_of_arrival)
         cr_assert_eq(append(hold, id % 3 ? &a : &b, id), 0);
     for (unsigned i = 0; i < 50; i++)
         hold_pop(hold, &b);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     cr_expect_eq(recover(fd, &seen), 250);
     for (uint64_t i = 0, id = 0; i < 250; i++, id++) {
         while (id < 150 && id % 3 == 0)
@@ -96,11 +96,11 @@ Test(hold_recover, gives_nothing_a_second_time)
 
     cr_assert_eq(hold_new(&hold, fd, &wide), 0);
     cr_assert_eq(append(hold, &queue, 1), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     cr_assert_eq(hold_new(&hold, fd, &wide), 0);
     cr_expect_eq(hold_recover(hold, see, &seen), 1);
     cr_expect_eq(hold_recover(hold, see, &seen), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     cr_expect_eq(recover(fd, &seen), 0);
     (void)close(fd);
 }
@@ -114,7 +114,7 @@ Test(hold_recover, what_is_appended_meanwhile_is_held_and_comes_again)
     cr_assert_eq(hold_new(&hold, fd, &wide), 0);
     for (uint64_t id = 0; id < 1000; id++)
         cr_assert_eq(append(hold, &queue, id), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     for (unsigned round = 0; round < 5; round++) {
         struct hold_queue again = {0};
         struct seen seen = {.queue = &again};
@@ -125,7 +125,7 @@ Test(hold_recover, what_is_appended_meanwhile_is_held_and_comes_again)
         cr_expect_eq(hold_count(hold), 1000);
         for (uint64_t id = 0; id < 1000; id++)
             cr_assert_eq(seen.ids[id], id);
-        hold = hold_free(hold);
+        (void)hold_free(hold);
     }
     (void)close(fd);
 }
@@ -147,7 +147,7 @@ Test(hold_recover, held_again_under_its_sequence_it_comes_once)
         if (id < 4)
             hold_pop(hold, &a);
     }
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     cr_expect_eq(recover(fd, &seen), 10);
     for (uint64_t id = 0; id < 10; id++)
         cr_expect_eq(seen.ids[id], id);
@@ -165,7 +165,7 @@ Test(hold_recover, chunks_of_the_predecessor_are_used_again)
     cr_assert_eq(hold_new(&hold, fd, &wide), 0);
     for (uint64_t id = 0; id < 2000; id++)
         cr_assert_eq(append(hold, &queue, id), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     cr_assert_eq(fstat(fd, &before), 0);
     for (unsigned round = 0; round < 20; round++) {
         cr_assert_eq(hold_new(&hold, fd, &wide), 0);
@@ -173,7 +173,7 @@ Test(hold_recover, chunks_of_the_predecessor_are_used_again)
         queue = (struct hold_queue){0};
         for (uint64_t id = 0; id < 2000; id++)
             cr_assert_eq(append(hold, &queue, id), 0);
-        hold = hold_free(hold);
+        (void)hold_free(hold);
         seen.last_sequence = 0;
     }
     cr_assert_eq(fstat(fd, &after), 0);
@@ -201,7 +201,7 @@ Test(hold_recover, deferred_pops_come_again_until_they_are_settled)
         hold_pop(hold, &queue);
     hold_settle(hold, mark); /* does not cover the second hundred */
     cr_expect_eq(hold_count(hold), 100);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     cr_expect_eq(recover(fd, &seen), 200);
     cr_expect_eq(seen.ids[0], 300);
     (void)close(fd);
@@ -217,7 +217,7 @@ Test(hold_recover, deferred_recovery_comes_again_until_it_is_settled)
     cr_assert_eq(hold_new(&hold, fd, &wide), 0);
     for (uint64_t id = 0; id < 500; id++)
         cr_assert_eq(append(hold, &queue, id), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     for (unsigned round = 0; round < 2; round++) {
         seen = (struct seen){0};
         cr_assert_eq(hold_new(&hold, fd, &wide), 0);
@@ -225,7 +225,7 @@ Test(hold_recover, deferred_recovery_comes_again_until_it_is_settled)
         cr_expect_eq(hold_recover(hold, see, &seen), 500);
         if (round == 1)
             hold_settle(hold, hold_mark(hold));
-        hold = hold_free(hold);
+        (void)hold_free(hold);
     }
     cr_expect_eq(recover(fd, &seen), 0);
     (void)close(fd);
@@ -333,7 +333,7 @@ static void audit_memfd(int fd, struct journal *journal)
             cr_assert_geq(audit.times[id], 1, "lost: %lu", id);
         cr_assert_leq(audit.times[id], 1, "H4");
     }
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     free(audit.times);
     (void)close(copy);
 }
@@ -398,7 +398,7 @@ static void recover_hostile(const void *bytes, size_t size)
     while (hold_first(hold, &queue))
         hold_pop(hold, &queue);
     cr_assert_eq(hold_count(hold), 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     (void)close(fd);
 }
 
@@ -438,7 +438,7 @@ Test(hold_recover, survives_single_flipped_bits)
     for (uint64_t id = 100; id < 150; id++)
         cr_assert_eq(append(hold, &queue, id), 0);
     cr_assert_eq(pread(fd, image, sizeof(image), 0), (ssize_t)sizeof(image));
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     for (unsigned round = 0; round < 300; round++) {
         /* half of them in the first header and entry */
         size_t at = kit_random(&random) % (round % 2 ? 152 : sizeof(image));
@@ -473,7 +473,7 @@ Test(hold_recover, cut_files_give_what_is_whole)
         cr_assert_eq(hold_new(&hold, fd, &wide), 0);
         /* What was cut reads as zeroes: a record of which only the tail is missing looks whole; record_check() is the caller's. */
         cr_expect_eq(hold_recover(hold, touch_all, &sum), i == 0 ? 0 : i < 3 ? 1 : 2);
-        hold = hold_free(hold);
+        (void)hold_free(hold);
         (void)close(fd);
     }
 }
@@ -490,7 +490,7 @@ Test(hold_recover, a_vast_sparse_file_costs_neither_time_nor_memory)
     cr_expect_eq(hold_recover(hold, touch_all, &sum), 0);
     cr_assert_eq(fstat(fd, &st), 0);
     cr_expect_eq(st.st_blocks, 0);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     (void)close(fd);
 }
 
@@ -513,6 +513,6 @@ Test(hold_recover, sequences_at_the_end_of_the_range_do_not_wrap_ours)
     cr_assert_eq(append(hold, &queue, 1), 0);
     cr_assert_eq(append(hold, &queue, 2), 0);
     cr_expect_lt(hold_first(hold, &queue)->sequence, 1000);
-    hold = hold_free(hold);
+    (void)hold_free(hold);
     (void)close(fd);
 }
