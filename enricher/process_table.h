@@ -47,7 +47,7 @@ struct process {
     bool current; /* in the table */
     bool in_init_tree;
     bool inherited; /* container taken from the parent, its own cgroup being unknown */
-    uint16_t head_size;
+    uint16_t head_size, exec_id_size;
     char *head; /* rendered: exec_id pid uid … (render.h) */
 };
 

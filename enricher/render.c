@@ -52,6 +52,16 @@ static char *put_exec_id(char *to, const char *node_name, const struct process *
     return put_base64(to, name, (size_t)(end - name));
 }
 
+#define HEAD_BEGIN "\"exec_id\":\""
+
+/* The parent has its own rendered already. */
+static char *put_parent_exec_id(char *to, const char *node_name, const struct process *parent)
+{
+    if (!parent->head)
+        return put_exec_id(to, node_name, parent);
+    return put(to, parent->head + sizeof(HEAD_BEGIN) - 1, parent->exec_id_size);
+}
+
 /* The words of "flags", in Tetragon's order. */
 static char *put_flags(char *to, const struct process *process, bool clone)
 {
@@ -94,10 +104,11 @@ int render_process_head(struct render_context *context, struct process *process,
 {
     const char *node = context->options->node_name;
     char buffer[HEAD_MAX], *to = buffer, *head;
-    size_t size;
+    size_t size, exec_id_size;
 
-    to = PUT(to, "\"exec_id\":\"");
+    to = PUT(to, HEAD_BEGIN);
     to = put_exec_id(to, node, process);
+    exec_id_size = (size_t)(to - buffer) - (sizeof(HEAD_BEGIN) - 1);
     to = PUT(to, "\",\"pid\":");
     to = put_u64(to, process->tgid);
     to = PUT(to, ",");
@@ -117,7 +128,7 @@ int render_process_head(struct render_context *context, struct process *process,
     }
     if (process->parent) {
         to = PUT(to, "\"parent_exec_id\":\"");
-        to = put_exec_id(to, node, process->parent);
+        to = put_parent_exec_id(to, node, process->parent);
         to = PUT(to, "\",");
     }
     to = PUT(to, "\"tid\":");
@@ -131,6 +142,7 @@ int render_process_head(struct render_context *context, struct process *process,
     free(process->head);
     process->head = head;
     process->head_size = (uint16_t)size;
+    process->exec_id_size = (uint16_t)exec_id_size;
     return 0;
 }
 

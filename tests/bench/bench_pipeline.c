@@ -91,8 +91,8 @@ static void open_all(const char *folder)
         .max_cgroups = 65536,
         .retry = {NS_PER_SEC, NS_PER_SEC},
         .own_events = true};
-    bench.render = (struct render_options){
-        .node_name = "worker-17.example.net", .own_fields = true, .image = {.own_fields = true}};
+    bench.render =
+        (struct render_options){.node_name = "worker-17", .own_fields = true, .image = {.own_fields = true}};
     must("loop", loop_new(&bench.loop, LOOP_AUTO, NULL));
     must("output", output_new(&bench.output, bench.loop, &output));
     must("pods", pod_table_new(&bench.pods, &pods, on_changed, &bench.pipeline));
@@ -159,22 +159,18 @@ static uint64_t cgroup_of(uint32_t i)
 
 static void tell_pod(uint32_t i, const char *uid, const char *id)
 {
-    struct pod_pair labels[] = {{STR("app.kubernetes.io/name"), STR("checkout-service")},
-        {STR("app.kubernetes.io/instance"), STR("checkout-production")},
-        {STR("app.kubernetes.io/component"), STR("backend")}, {STR("pod-template-hash"), STR("5d4f8c7b9d")},
-        {STR("topology.kubernetes.io/zone"), STR("eu-central-1a")}};
+    struct pod_pair labels[] = {{STR("app"), STR("checkout")}, {STR("pod-template-hash"), STR("5d4f8c7b9d")}};
     struct pod_container container = {.name = STR("server"),
         .id = (char *)id,
         .runtime = STR("containerd"),
         .image = STR("images.example.net/shop/checkout:2026.11.3"),
-        .image_id = STR("images.example.net/shop/checkout@sha256:6d4ad84b6bb2be1d5bd1fce6e4f9d4a1b6b1c2d3e4f5061728394a5b6c7d8e9f"),
         .started_unix_ns = UINT64_C(1790000000000000000)};
     char name[64];
     struct pod pod = {.uid = (char *)uid,
         .namespace_ = STR("shop-production"),
         .name = name,
         .labels = labels,
-        .label_count = 5,
+        .label_count = 2,
         .containers = &container,
         .container_count = 1,
         .workload = STR("checkout"),
@@ -198,8 +194,7 @@ static void fill_tables(void)
     }
     for (uint32_t i = 0; i < PROCESSES; i++) {
         produce(make_process(&bench.record, RECORD_EXEC, key_of(i), key_of(i / 100), cgroup_of(i / 100),
-            clock_boot_ns(), "/usr/local/bin/checkout",
-            "checkout\0--listen=0.0.0.0:8080\0--config=/etc/checkout/config.yaml", 65));
+            clock_boot_ns(), "/usr/local/bin/checkout", "checkout\0--listen=:8080", 23));
         if (i % CHUNK == CHUNK - 1)
             (void)consume();
     }
@@ -223,9 +218,9 @@ static unsigned produce_chunk(enum kind kind, unsigned *seed)
             produce(make_fork(&bench.record, child, key_of(who), cgroup_of(who / 100), clock_boot_ns()));
             produce(make_exit(&bench.record, child, cgroup_of(who / 100), clock_boot_ns(), 0));
         } else {
-            produce(make_process(&bench.record, RECORD_EXEC, key_of(who), key_of(who / 100),
-                cgroup_of(who / 100), clock_boot_ns(), "/usr/local/bin/checkout",
-                "checkout\0--listen=0.0.0.0:8080\0--config=/etc/checkout/config.yaml", 65));
+            produce(
+                make_process(&bench.record, RECORD_EXEC, key_of(who), key_of(who / 100), cgroup_of(who / 100),
+                    clock_boot_ns(), "/usr/local/bin/checkout", "checkout\0--listen=:8080", 23));
         }
     }
     return kind == KIND_FORK_EXIT ? 2 * CHUNK : CHUNK;
