@@ -320,10 +320,15 @@ int probe_attach(struct probe *probe, char error[PROBE_ERROR_MAX])
     r = process_bpf__attach(probe->process);
     bpf_message_end();
     if (r) {
-        process_bpf__detach(probe->process);
+        probe_detach(probe);
         return fail_load(error, r, "attaching the process hooks", &message);
     }
     return 0;
+}
+
+void probe_detach(struct probe *probe)
+{
+    process_bpf__detach(probe->process);
 }
 
 struct probe *probe_free(struct probe *probe)

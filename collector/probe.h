@@ -41,6 +41,9 @@ int probe_new(struct probe **ret, const struct probe_options *options, char erro
 /* All hooks or none. */
 int probe_attach(struct probe *probe, char error[PROBE_ERROR_MAX]);
 
+/* No hook runs any more; what is in the ring can still be drained, and probe_attach() may follow. */
+void probe_detach(struct probe *probe);
+
 /* Detaches and frees; NULL is fine. Always returns NULL. */
 struct probe *probe_free(struct probe *probe);
 
