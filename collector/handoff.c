@@ -34,8 +34,9 @@ const char *handoff_line(const struct handoff *handoff)
     return handoff->line;
 }
 
-/* /run is empty after every boot: the folder of our socket is ours to make there, and nowhere else. */
-static int make_folder(const char *path)
+/* /run is empty after every boot: the folder of our socket is ours to make there, and nowhere else. The peer puts its own
+ * sockets there, too, and by the sticky bit cannot touch ours. */
+static int make_folder(const char *path, gid_t peer_gid)
 {
     const char *slash = strrchr(path, '/');
     CLEANUP_FREE char *folder = NULL;
@@ -47,7 +48,9 @@ static int make_folder(const char *path)
         return -ENOMEM;
     if (strncmp(folder, "/run/", 5) != 0 || strchr(folder + 5, '/'))
         return 0;
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+    if (mkdir(folder, 0755) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    if (chown(folder, (uid_t)-1, peer_gid) < 0 || chmod(folder, 01775) < 0)
         return -errno;
     return 0;
 }
@@ -59,7 +62,7 @@ int handoff_open(struct handoff *handoff, const char *path, uid_t peer_uid, gid_
 
     if (!copy)
         return -ENOMEM;
-    r = make_folder(path);
+    r = make_folder(path, peer_gid);
     if (r < 0)
         return r;
     listener = unix_listen(path, peer_gid);
