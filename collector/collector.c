@@ -299,7 +299,8 @@ static int open_signals(struct collector *c)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+    /* Whoever read our stderr may go: a line that nobody reads is no reason to stop. */
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return -errno;
     c->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return c->signal_fd < 0 ? -errno : 0;
@@ -408,6 +409,10 @@ int collector_start(struct collector *c, struct conf *conf)
     r = drop_privileges();
     if (r < 0)
         return fail(r, "dropping privileges");
+    if (!c->conf.cgroup_root_is_top)
+        log_warning("--cgroup-root: %s is not the top of its hierarchy: the snapshot lacks "
+                    "what is not below it, and the paths that it has begin there",
+            c->conf.cgroup_root);
     if (c->conf.policy_dir)
         log_warning("--policy-dir: %s is not read: this version hooks process life only", c->conf.policy_dir);
     say_ready(c);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
 
@@ -14,11 +15,13 @@
 #include "common/cleanup.h"
 #include "common/handoff_message.h"
 #include "common/queue_layout.h"
+#include "common/unix_socket.h"
 
 #define QUEUE_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define RING_BYTES_DEFAULT  (UINT64_C(16) << 20)
 #define RING_BYTES_MIN      (UINT64_C(256) << 10)
 #define RING_BYTES_MAX      (UINT64_C(1) << 30)
+#define CGROUP_TOP_INO      1 /* kernfs numbers from the root on */
 #define CONFIG_DEFAULT      "/etc/podkin/collector.conf"
 
 static const char *const hook_kinds[] = {
@@ -208,6 +211,7 @@ int conf_find_cgroup_root(FILE *mountinfo, char **ret)
 static int complete_cgroup_root(struct conf *conf, char error[OPTIONS_ERROR_MAX])
 {
     struct statfs status;
+    struct stat root;
 
     if (!conf->cgroup_root) {
         CLEANUP_FILE FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
@@ -223,6 +227,9 @@ static int complete_cgroup_root(struct conf *conf, char error[OPTIONS_ERROR_MAX]
     if (status.f_type != CGROUP2_SUPER_MAGIC)
         return fail(
             error, -EINVAL, "--cgroup-root: %s: expected a folder of a cgroup2 mount", conf->cgroup_root);
+    if (stat(conf->cgroup_root, &root) < 0)
+        return fail(error, -errno, "--cgroup-root: %s: %s", conf->cgroup_root, strerror(errno));
+    conf->cgroup_root_is_top = root.st_ino == CGROUP_TOP_INO;
     return 0;
 }
 
@@ -261,6 +268,9 @@ int conf_read(struct conf *ret, int argc, char **argv, char error[OPTIONS_ERROR_
         return r;
     if (rest > 0)
         return fail(error, -EINVAL, "%.100s: expected options only", argv[1]);
+    r = unix_check_path(ret->socket_path);
+    if (r < 0)
+        return fail(error, r, "--socket: %.120s: %s", ret->socket_path, strerror(-r));
     ret->queue_bytes = round_up(ret->queue_bytes);
     ret->ring_bytes = round_up(ret->ring_bytes);
     r = conf_find_user(ret->peer_user, &ret->peer_uid, &ret->peer_gid);

@@ -18,6 +18,7 @@ struct conf {
     /* found, not given */
     uid_t peer_uid;
     gid_t peer_gid;
+    bool cgroup_root_is_top; /* else it is a cgroup further down, such as the root of a cgroup namespace */
 };
 
 /* Fills *ret; on failure a line in `error`, *ret may be deinit'ed all the same. 0 or -EINVAL and the like. With --help or --version

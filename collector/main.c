@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "collector/collector.h"
+#include "common/fd.h"
 #include "common/log.h"
 
 /* Exit status: 0 stopped by a signal, 1 failed at work, 2 bad use or configuration. */
@@ -13,6 +14,8 @@ int main(int argc, char **argv)
     char error[OPTIONS_ERROR_MAX];
     int r;
 
+    if (fd_open_standard() < 0)
+        return EXIT_FAILURE; /* there is nobody to tell */
     log_init("podkin-collector", LOG_LEVEL_INFO);
     r = conf_read(&conf, argc, argv, error);
     if (r < 0) {

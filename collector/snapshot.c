@@ -12,6 +12,7 @@
 #include "collector/cgroup_walk.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/fd.h"
 
 #define BUFFER_BYTES     65536
 #define CGROUPS_PER_STEP 64 /* each costs a handful of system calls */
@@ -183,8 +184,8 @@ static int open_sources(
     snapshot->iterator_fd = probe_open_process_iterator(options->probe);
     if (snapshot->iterator_fd < 0)
         return fail(error, snapshot->iterator_fd, "opening the task iterator");
-    snapshot->fd = memfd_create("podkin-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return snapshot->fd < 0 ? fail(error, -errno, "making the snapshot's memory") : 0;
+    snapshot->fd = fd_memfd_new("podkin-snapshot", 0);
+    return snapshot->fd < 0 ? fail(error, snapshot->fd, "making the snapshot's memory") : 0;
 }
 
 int snapshot_start(struct snapshot **ret, const struct snapshot_options *options, char error[PROBE_ERROR_MAX])

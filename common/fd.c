@@ -57,6 +57,18 @@ int fd_duplicate(int fd)
     return copy < 0 ? -errno : copy;
 }
 
+int fd_open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", O_RDWR) !=
+            fd) /* the lowest that is free: no close on exec, as with any standard stream */
+            return -errno;
+    }
+    return 0;
+}
+
 void fd_close(int *fd)
 {
     if (*fd >= 0)

@@ -18,5 +18,9 @@ int fd_map_shared(int fd, size_t bytes, int protection, void **ret_map);
 /* A duplicate above the standard streams. fd or negative errno. */
 int fd_duplicate(int fd);
 
+/* Opens /dev/null in place of each standard stream that is closed, so that no fd opened later becomes one (and is written to as stderr).
+ * To be called first in main(). 0 or negative errno. */
+int fd_open_standard(void);
+
 /* Closes and leaves -1; -1 is fine. */
 void fd_close(int *fd);

@@ -29,6 +29,14 @@ static int make_address(struct sockaddr_un *ret, socklen_t *ret_size, const char
     return 0;
 }
 
+int unix_check_path(const char *path)
+{
+    struct sockaddr_un address;
+    socklen_t size;
+
+    return make_address(&address, &size, path);
+}
+
 static int new_socket(int type)
 {
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

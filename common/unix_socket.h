@@ -15,6 +15,9 @@
  * -ENAMETOOLONG; other negative errno. */
 int unix_listen(const char *path, gid_t group);
 
+/* 0, -ENAMETOOLONG or -EINVAL (empty): whether `path` can name a socket at all. */
+int unix_check_path(const char *path);
+
 /* A SOCK_SEQPACKET connection. fd or negative errno (-EAGAIN: the listener's backlog is full). */
 int unix_connect(const char *path);
 

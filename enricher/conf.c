@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/unix_socket.h"
 #include "enricher/loop.h"
 
 #define DEFAULT_SOCKET "/run/podkin/collector.sock"
@@ -115,20 +116,32 @@ static int check_source(const char *source, char error[OPTIONS_ERROR_MAX])
         (!strncmp(colon + 1, "https://", 8) || !strncmp(colon + 1, "http://", 7)))
         return 0;
     (void)snprintf(error, OPTIONS_ERROR_MAX,
-        "source '%s': expected file:PATH, logdir:FOLDER or kubelet:http(s)://HOST:PORT", source);
+        "--source: expected file:PATH, logdir:FOLDER or kubelet:http(s)://HOST:PORT, not '%.120s'", source);
     return -EINVAL;
+}
+
+static int check_socket(const char *name, const char *path, char error[OPTIONS_ERROR_MAX])
+{
+    int r = unix_check_path(path);
+
+    if (r < 0)
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--%s: %.120s: %s", name, path, strerror(-r));
+    return r;
 }
 
 static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
 {
     if (strlen(conf->node_name) > 253) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX, "node-name: expected at most 253 characters");
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--node-name: expected at most 253 characters");
         return -EINVAL;
     }
     if (!conf->client_cert != !conf->client_key) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX, "client-cert and client-key: expected both or none");
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--client-cert and --client-key: expected both or none");
         return -EINVAL;
     }
+    if (check_socket("socket", conf->socket, error) < 0 ||
+        (*conf->events_socket && check_socket("events-socket", conf->events_socket, error) < 0))
+        return -EINVAL;
     for (size_t i = 0; i < conf->sources.count; i++) {
         if (check_source(conf->sources.items[i], error) < 0)
             return -EINVAL;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "common/record.h"
 
 #define GROW_CHUNKS     64
@@ -37,10 +38,9 @@ static uint32_t chunk_limit(const struct hold_limits *limits)
 
 static int open_memfd(struct hold *hold, int memfd)
 {
-    hold->fd = memfd < 0 ? memfd_create("podkin-hold", MFD_CLOEXEC | MFD_ALLOW_SEALING)
-                         : fcntl(memfd, F_DUPFD_CLOEXEC, 3);
+    hold->fd = memfd < 0 ? fd_memfd_new("podkin-hold", 0) : fd_duplicate(memfd);
     if (hold->fd < 0)
-        return -errno;
+        return hold->fd;
     /* A file that shrinks under a mapping kills its reader. Refused where sealing is, or was, not allowed: then nobody but the
      * collector, which is trusted, made it. */
     (void)fcntl(hold->fd, F_ADD_SEALS, F_SEAL_SHRINK);

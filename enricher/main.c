@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/fd.h"
 #include "common/log.h"
 #include "enricher/conf.h"
 #include "enricher/enricher.h"
@@ -29,6 +30,8 @@ int main(int argc, char **argv)
     struct conf conf;
     int status = EXIT_FINE;
 
+    if (fd_open_standard() < 0)
+        return EXIT_FAILED; /* there is nobody to tell */
     log_init("podkin-enricher", LOG_LEVEL_INFO);
     if (conf_init(&conf, argc, argv, error) < 0) {
         log_error("%s", error);

@@ -50,6 +50,7 @@ colour = red')"
 expect 2 c2:1: 'collector: a line without =' "$collector" --config "$(file c2 'ring-size')"
 expect 2 c3:1: 'collector: a bad value, by file and line' "$collector" --config "$(file c3 'ring-size = big')"
 expect 2 missing 'collector: a configuration that is not there' "$collector" --config "$dir/missing"
+expect 2 --socket 'collector: a path too long for a socket' "$collector" --peer-user nobody --socket "/run/$(printf '%0120d' 0)"
 expect 0 --peer-user 'collector: --help' "$collector" --help
 expect 0 '' 'collector: --check' "$collector" --check --socket "$dir/c.sock" --peer-user nobody
 
@@ -59,6 +60,7 @@ expect 2 --loop 'enricher: a loop that is none' "$enricher" --loop fast
 expect 2 carrier 'enricher: an unknown kind of source' "$enricher" --source carrier:pigeon
 expect 2 --source 'enricher: a source without a place' "$enricher" --source kubelet:
 expect 2 --export-own-events 'enricher: neither on nor off' "$enricher" --export-own-events perhaps
+expect 2 events-socket 'enricher: a path too long for a socket' "$enricher" --check --events-socket "/run/$(printf '%0120d' 0)"
 expect 2 e1:3: 'enricher: a bad value, by file and line' "$enricher" --config "$(file e1 'hold-timeout = 20s
 
 hold-max-events = -1')"

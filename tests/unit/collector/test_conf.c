@@ -97,13 +97,18 @@ Test(conf, sizes_are_rounded_up_to_powers_of_two)
     conf_deinit(&conf);
 }
 
+#define LONG_NAME                                                                                            \
+    "a-name-that-is-longer-than-the-108-bytes-that-the-address-of-a-unix-socket-has-room-for-however-short-" \
+    "its-folder-is"
+
 Test(conf, each_mistake_is_one_line_that_names_the_option)
 {
     const char *const bad[][2] = {{"--queue-size=1k", "--queue-size"}, {"--queue-size=1T", "--queue-size"},
         {"--ring-size=lots", "--ring-size"}, {"--peer-user=no-such-user-here", "--peer-user"},
         {"--cgroup-root=/proc", "--cgroup-root"}, {"--cgroup-root=/nonexistent", "--cgroup-root"},
         {"--policy-dir=/nonexistent", "--policy-dir"}, {"--hook-kind=magic", "--hook-kind"},
-        {"surplus", "surplus"}, {"--config=/nonexistent/file", "/nonexistent/file"}};
+        {"surplus", "surplus"}, {"--socket=/tmp/" LONG_NAME, "--socket"},
+        {"--config=/nonexistent/file", "/nonexistent/file"}};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char error[OPTIONS_ERROR_MAX] = "";
