@@ -27,9 +27,9 @@ enum probe_kind {
 };
 
 struct probe_options {
-    size_t ring_bytes; /* rounded up to a power of two of at least a page; 0: PROBE_RING_BYTES_DEFAULT */
+    size_t ring_bytes;    /* rounded up to a power of two of at least a page; 0: PROBE_RING_BYTES_DEFAULT */
     uint32_t host_mnt_ns; /* inode number of the host's mount namespace; 0: that of process 1 */
-    uint64_t epoch_ns; /* boot clock at the collector's start: sequence numbers begin here (R3) */
+    uint64_t epoch_ns;    /* boot clock at the collector's start: sequence numbers begin here (R3) */
     enum probe_kind kind;
 };
 

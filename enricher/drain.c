@@ -44,7 +44,8 @@ int drain_attach(struct drain *drain, struct queue_consumer *queue)
     drain->broken = false;
     drain->asleep = false;
     drain->empty_naps = 0;
-    return loop_poll_start(drain->loop, &drain->doorbell, queue_consumer_doorbell_fd(queue), POLLIN | LOOP_DRAINS);
+    return loop_poll_start(
+        drain->loop, &drain->doorbell, queue_consumer_doorbell_fd(queue), POLLIN | LOOP_DRAINS);
 }
 
 /* Gives back the room of the batches that are durable by now. */

@@ -19,7 +19,7 @@ struct event {
     struct process *process;     /* borrowed */
     struct container *container; /* of the event: by the record's cgroup; borrowed */
     uint64_t held_since_ns;      /* 0: not held */
-    uint64_t held_sequence;      /* its name in the hold store, 0: none; kept when it is held again (hold.h, H4) */
+    uint64_t held_sequence; /* its name in the hold store, 0: none; kept when it is held again (hold.h, H4) */
 };
 
 struct emit {

@@ -59,7 +59,7 @@ struct pipeline {
     uint32_t snapshot_generation; /* counts snapshots */
     uint64_t recovering_since_ns; /* held since, of the recovered entry that is being applied; 0: none */
     uint64_t recovering_sequence;
-    struct event parked;          /* applied, not placed yet: the output was full (process is referenced) */
+    struct event parked; /* applied, not placed yet: the output was full (process is referenced) */
     bool has_parked;
 };
 
