@@ -18,7 +18,8 @@ static const char *log_program = "podkin";
 static enum log_level log_maximum = LOG_LEVEL_INFO;
 static bool log_to_journal;
 
-/* sd-daemon(3): $JOURNAL_STREAM names device and inode of the journal's stream; stderr may have been redirected since. */
+/* sd-daemon(3): $JOURNAL_STREAM names device and inode of the journal's stream; stderr may have been
+ * redirected since. */
 static bool stderr_is_journal(void)
 {
     const char *named = getenv("JOURNAL_STREAM");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * One line to stderr per thing worth saying: "podkin-enricher: warning: text". Under systemd ($JOURNAL_STREAM) with a
- * <priority> prefix instead. Text from outside is neutralised (control characters escaped). Library code does not log:
- * it returns; main-level code decides and logs once.
+ * One line to stderr per thing worth saying: "podkin-enricher: warning: text". Under systemd
+ * ($JOURNAL_STREAM) with a <priority> prefix instead. Text from outside is neutralised (control characters
+ * escaped). Library code does not log: it returns; main-level code decides and logs once.
  */
 #include <stdarg.h>
 

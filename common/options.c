@@ -44,7 +44,8 @@ int options_find(const struct options_state *state, const char *name, size_t siz
     return -1;
 }
 
-/* Optimal string alignment distance: insert, delete, change, swap of neighbours. Both at most NAME_MAX_BYTES long. */
+/* Optimal string alignment distance: insert, delete, change, swap of neighbours. Both at most NAME_MAX_BYTES
+ * long. */
 static unsigned edit_distance(const char *a, size_t a_size, const char *b, size_t b_size)
 {
     unsigned rows[3][NAME_MAX_BYTES + 1];

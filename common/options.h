@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Options of the daemons: the same names on the command line (--hold-timeout 30s, --hold-timeout=30s) and in a configuration file
- * (hold-timeout = 30s). File: `key = value` a line, `#` comments, blank lines; FILE.d/NAME.conf drop-ins in name order after it.
- * Order: defaults, file, drop-ins, command line; a repeatable option given by a later layer replaces those of the earlier.
+ * Options of the daemons: the same names on the command line (--hold-timeout 30s, --hold-timeout=30s) and in
+ * a configuration file (hold-timeout = 30s). File: `key = value` a line, `#` comments, blank lines;
+ * FILE.d/NAME.conf drop-ins in name order after it. Order: defaults, file, drop-ins, command line; a
+ * repeatable option given by a later layer replaces those of the earlier.
  *
- * Every mistake gives one line in `error`: "FILE:LINE: key 'x': expected …" or "--x: expected …"; nothing is half-applied by the caller, who exits 2.
+ * Every mistake gives one line in `error`: "FILE:LINE: key 'x': expected …" or "--x: expected …"; nothing is
+ * half-applied by the caller, who exits 2.
  */
 #include <stddef.h>
 #include <stdbool.h>
@@ -39,8 +41,9 @@ struct option_spec {
 
 #define OPTIONS_ERROR_MAX 512
 
-/* Reads argv and, when the spec named "config" is given, the file and its drop-ins. Words that are no options are left in argv[1..] and
- * counted in *ret_rest. 0, or -EINVAL with `error` filled; -errno of opening the file likewise. */
+/* Reads argv and, when the spec named "config" is given, the file and its drop-ins. Words that are no options
+ * are left in argv[1..] and counted in *ret_rest. 0, or -EINVAL with `error` filled; -errno of opening the
+ * file likewise. */
 int options_parse(const struct option_spec *specs, size_t count, int argc, char **argv, int *ret_rest,
     char error[OPTIONS_ERROR_MAX]);
 void options_print_help(const struct option_spec *specs, size_t count);

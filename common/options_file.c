@@ -88,7 +88,8 @@ static char *trim(char *text)
     return text;
 }
 
-/* Takes a comment (# at the start or behind a blank) off the end; a value in double quotes may contain anything but a quote. */
+/* Takes a comment (# at the start or behind a blank) off the end; a value in double quotes may contain
+ * anything but a quote. */
 static int cut_value(const struct options_state *state, struct place place, char **value)
 {
     char *text = trim(*value);

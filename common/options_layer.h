@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * What options.c (command line, order of the layers), options_file.c (files) and options_parse.c (values) share. A layer is the
- * command line or one file: within a layer a repeatable option adds up, a later layer replaces an earlier one.
+ * What options.c (command line, order of the layers), options_file.c (files) and options_parse.c (values)
+ * share. A layer is the command line or one file: within a layer a repeatable option adds up, a later layer
+ * replaces an earlier one.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +27,8 @@ int options_find(const struct options_state *state, const char *name, size_t siz
 /* The name that was meant, perhaps; NULL: nothing is near. */
 const char *options_suggest(const struct options_state *state, const char *name, size_t size);
 
-/* Sets the value of specs[index] from text. `where` ("--x" or "FILE:LINE: key 'x'") begins the error. 0, -EINVAL or -ENOMEM. */
+/* Sets the value of specs[index] from text. `where` ("--x" or "FILE:LINE: key 'x'") begins the error. 0,
+ * -EINVAL or -ENOMEM. */
 int options_apply(struct options_state *state, size_t index, const char *where, const char *text);
 
 /* One file; a new layer. 0, or negative errno with the error filled; -ENOENT without, when missing_ok. */

@@ -200,8 +200,8 @@ struct date {
     unsigned year, month, day;
 };
 
-/* Days since 1970-01-01 in the Gregorian calendar. Years are counted from March, so that the leap day is the last of its
- * year; a month's first day is then (153·m + 2) / 5. */
+/* Days since 1970-01-01 in the Gregorian calendar. Years are counted from March, so that the leap day is the
+ * last of its year; a month's first day is then (153·m + 2) / 5. */
 static struct date date_of_days(uint64_t days)
 {
     uint64_t shifted = days + 719468; /* since 0000-03-01 */

@@ -28,13 +28,14 @@ void text_append_format(struct text *text, const char *format, ...) __attribute_
 const char *text_terminate(struct text *text);        /* a C string, borrowed */
 char *text_take(struct text *text, size_t *ret_size); /* owned; the text is empty after */
 
-/* JSON (RFC 8259) string contents without the quotes: invalid UTF-8 becomes U+FFFD, control characters are escaped, DEL too. At most `limit`
- * bytes are written, never a torn escape or character. Returns how many bytes of the input were taken. SSE2 on the clean runs. */
+/* JSON (RFC 8259) string contents without the quotes: invalid UTF-8 becomes U+FFFD, control characters are
+ * escaped, DEL too. At most `limit` bytes are written, never a torn escape or character. Returns how many
+ * bytes of the input were taken. SSE2 on the clean runs. */
 size_t text_append_json(struct text *text, const void *data, size_t size, size_t limit);
 void text_append_json_string(struct text *text, const char *string); /* with quotes */
 /* RFC 4648 base64 with padding. */
 void text_append_base64(struct text *text, const void *data, size_t size);
-/* RFC 3339 UTC of Unix time in ns: "2026-11-23T20:55:00.123456789Z", trailing zeroes of the fraction removed. */
+/* RFC 3339 UTC of Unix time in ns: "2026-11-23T20:55:00.123456789Z", without the fraction's last zeroes. */
 void text_append_time(struct text *text, uint64_t unix_ns);
-/* For terminals and logs: control characters, escapes, bidi overrides and invalid UTF-8 made visible (\x1b …). */
+/* For terminals and logs: controls, escapes, bidi overrides and invalid UTF-8 made visible (\x1b …). */
 void text_append_neutral(struct text *text, const void *data, size_t size);

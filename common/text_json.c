@@ -62,8 +62,8 @@ static size_t put_short_escape(char *to, char letter)
     return 2;
 }
 
-/* One character that is not clean, as it stands in JSON. Escaped beyond RFC 8259: DEL and C1, which terminals obey, and U+2028/9,
- * which end a line for JavaScript. Returns the size written, at most ESCAPE_MAX. */
+/* One character that is not clean, as it stands in JSON. Escaped beyond RFC 8259: DEL and C1, which terminals
+ * obey, and U+2028/9, which end a line for JavaScript. Returns the size written, at most ESCAPE_MAX. */
 static size_t put_char(char *to, struct utf8_char c, const uint8_t *from)
 {
     if (!c.valid)
@@ -91,8 +91,8 @@ static size_t put_char(char *to, struct utf8_char c, const uint8_t *from)
     return c.size;
 }
 
-/* Characters that are not clean, up to the first that is or until the room is used; at least one, unless it would pass the limit. Returns the bytes
- * taken. */
+/* Characters that are not clean, up to the first that is or until the room is used; at least one, unless it
+ * would pass the limit. Returns the bytes taken. */
 static size_t append_special(struct text *text, const uint8_t *from, size_t size, size_t *limit)
 {
     char *to = text->data + text->size;

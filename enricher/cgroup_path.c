@@ -8,14 +8,14 @@
 /*
  * One walk over the components, outermost first:
  *
- *   Pod        pod<UID>                                            cgroupfs driver, below "kubepods" (or at the start of a relative path)
- *              [ROOT-]kubepods[-QOS]-pod<UID>.slice                systemd driver
- *   container  <ID>  PREFIX-<ID>  PREFIX-<ID>.scope                below a Pod with any prefix, elsewhere with a known one
- *   both       SLICE:PREFIX:<ID>                                   a systemd-style path that runc took literally
+ *   Pod        pod<UID>                                  cgroupfs driver: below "kubepods", or a path's start
+ *              [ROOT-]kubepods[-QOS]-pod<UID>.slice      systemd driver
+ *   container  <ID>  PREFIX-<ID>  PREFIX-<ID>.scope      below a Pod any prefix, elsewhere a known one
+ *   both       SLICE:PREFIX:<ID>                         a systemd-style path that runc took literally
  *
- * The first Pod and, below it, the first container end the walk: what is deeper was made by the workload. A container above any Pod
- * may be a node in a container (kind, minikube), so the walk goes on, but not below a CRI container: that is in a Pod already, and
- * whoever names a Pod there is an impostor.
+ * The first Pod and, below it, the first container end the walk: what is deeper was made by the workload. A
+ * container above any Pod may be a node in a container (kind, minikube), so the walk goes on, but not below a
+ * CRI container: that is in a Pod already, and whoever names a Pod there is an impostor.
  */
 struct name {
     const char *data;
@@ -85,8 +85,9 @@ enum { HEX = 1, SEPARATOR = 2, WORD = 4 };
 
 /* clang-format off */
 static const uint8_t char_class[256] = {
-    ['0' ... '9'] = HEX | WORD, ['a' ... 'f'] = HEX | WORD, ['g' ... 'z'] = WORD,
-    ['A' ... 'F'] = HEX | WORD, ['G' ... 'Z'] = WORD, ['-'] = SEPARATOR | WORD, ['_'] = SEPARATOR | WORD, ['.'] = WORD,
+    ['0' ... '9'] = HEX | WORD, ['a' ... 'f'] = HEX | WORD, ['A' ... 'F'] = HEX | WORD,
+    ['g' ... 'z'] = WORD,       ['G' ... 'Z'] = WORD,       ['.'] = WORD,
+    ['-'] = SEPARATOR | WORD,   ['_'] = SEPARATOR | WORD,
 };
 /* clang-format on */
 
@@ -229,8 +230,7 @@ static void enter_container(struct walk *walk, struct name prefix, const char *i
     if (kind == PREFIX_MONITOR)
         found->role = CGROUP_ROLE_MONITOR;
     else if (walk->slice_pod && !scope && name_is(prefix, "crio"))
-        found->role =
-            CGROUP_ROLE_SANDBOX; /* CRI-O with systemd: containers have scopes, the sandbox's own cgroup has not */
+        found->role = CGROUP_ROLE_SANDBOX; /* CRI-O with systemd: only containers have scopes */
     else
         found->role = CGROUP_ROLE_CONTAINER;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * A cgroup path → which Pod and which container. Pure; the input is a workload's to shape below its own cgroup, so the OUTERMOST Pod component decides
- * and, below it, the outermost container component. The vectors in tests/unit/enricher/cgroup-paths.tsv are the contract; they hold the shapes of containerd, CRI-O,
- * docker, podman, both cgroup drivers, nested kubelets, and what hostile workloads build.
+ * A cgroup path → which Pod and which container. Pure; the input is a workload's to shape below its own
+ * cgroup, so the OUTERMOST Pod component decides and, below it, the outermost container component. The
+ * vectors in tests/unit/enricher/cgroup-paths.tsv are the contract; they hold the shapes of containerd,
+ * CRI-O, docker, podman, both cgroup drivers, nested kubelets, and what hostile workloads build.
  */
 #include <stddef.h>
 

@@ -64,8 +64,8 @@ static void list_insert(struct hold *hold, struct hold_queue *queue)
     list_insert_behind(hold, queue, older);
 }
 
-/* Its first entry is another. Usually a younger one, and most often by so little that the place stays the same; a queue that is drained
- * passes each other queue once. */
+/* Its first entry is another. Usually a younger one, and most often by so little that the place stays the
+ * same; a queue that is drained passes each other queue once. */
 static void list_adjust(struct hold *hold, struct hold_queue *queue)
 {
     struct hold_queue *older = queue->older, *newer = queue->newer;

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The hold store: copies of records that wait for their Pod, a FIFO per container, in a memfd that outlives this process (the
- * collector keeps it, unmapped, and hands it to the next enricher). So the shared queue's room is released at once, and a killed
- * enricher loses nothing that it held.
+ * The hold store: copies of records that wait for their Pod, a FIFO per container, in a memfd that outlives
+ * this process (the collector keeps it, unmapped, and hands it to the next enricher). So the shared queue's
+ * room is released at once, and a killed enricher loses nothing that it held.
  *
- * The memfd is cut into chunks of HOLD_CHUNK_BYTES (hold_chunk.h); a queue is a list of chunks that only it uses; a chunk is free
- * again when all of it has left. Each entry: struct hold_entry, then the record.
+ * The memfd is cut into chunks of HOLD_CHUNK_BYTES (hold_chunk.h); a queue is a list of chunks that only it
+ * uses; a chunk is free again when all of it has left. Each entry: struct hold_entry, then the record.
  *
  * H1  entries of a queue leave in the order they came
- * H2  an entry is in the memfd from hold_append() until hold_pop(), or, with deferred pops, until the hold_settle() that covers its pop; a
- *     kill between two instructions leaves it whole (a chunk's `used` is stored after the bytes)
+ * H2  an entry is in the memfd from hold_append() until hold_pop(), or, with deferred pops, until the
+ *     hold_settle() that covers its pop; a kill between two instructions leaves it whole (a chunk's `used` is
+ *     stored after the bytes)
  * H3  count and bytes (of records) are exact and never above the limits
- * H4  what is held again under its old sequence, in another queue or after a recovery, may be in the memfd twice for a while; it is
- *     recovered once
- * H5  hold_recover() takes every byte of an inherited memfd as hostile: it may be a predecessor's, cut anywhere
+ * H4  what is held again under its old sequence, in another queue or after a recovery, may be in the memfd
+ *     twice for a while; it is recovered once
+ * H5  hold_recover() takes every byte of an inherited memfd as hostile: it may be a predecessor's, cut
+ *     anywhere
  *
- * Memory: what is resident is at most what the records take, the popped part of a queue's first chunk, and HOLD_WARM_CHUNKS free chunks
- * kept for reuse; the others are given back to the kernel. The file's length, sparse, is bounded by the limits and
- * HOLD_QUEUE_CHUNKS: more queues than that at once, and hold_append() says -ENOSPC as if a limit were reached.
+ * Memory: what is resident is at most what the records take, the popped part of a queue's first chunk, and
+ * HOLD_WARM_CHUNKS free chunks kept for reuse; the others are given back to the kernel. The file's length,
+ * sparse, is bounded by the limits and HOLD_QUEUE_CHUNKS: more queues than that at once, and hold_append()
+ * says -ENOSPC as if a limit were reached.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,15 +59,16 @@ struct hold_limits {
     uint64_t max_bytes;  /* default 128 MiB */
 };
 
-/* memfd: borrowed (duplicated), may be -1 (then a private one is made). What an earlier process left in it is kept for hold_recover(),
- * which comes before the first hold_append(). 0 or
- * negative errno: -EPERM: sealed against what the store needs; -EFBIG: larger than any store; -EINVAL: not a memfd. */
+/* memfd: borrowed (duplicated), may be -1 (then a private one is made). What an earlier process left in it is
+ * kept for hold_recover(), which comes before the first hold_append(). 0 or negative errno: -EPERM: sealed
+ * against what the store needs; -EFBIG: larger than any store; -EINVAL: not a memfd. */
 int hold_new(struct hold **ret, int memfd, const struct hold_limits *limits);
 /* What is in the memfd stays there: not popped, or popped and not settled. */
 struct hold *hold_free(struct hold *hold);
 
-/* Copies the record, to a place that does not move until it is popped. -ENOSPC: a limit is reached and nothing was kept; the caller lets the
- * oldest queue go (hold_oldest) and tries again. -EINVAL: header.size breaks R1. */
+/* Copies the record, to a place that does not move until it is popped. -ENOSPC: a limit is reached and
+ * nothing was kept; the caller lets the oldest queue go (hold_oldest) and tries again. -EINVAL: header.size
+ * breaks R1. */
 int hold_append(struct hold *hold, struct hold_queue *queue, const struct record_header *record,
     const struct hold_entry *entry);
 /* First entry, borrowed until popped; NULL when empty. */
@@ -83,18 +87,20 @@ uint64_t hold_max_count(const struct hold *hold); /* high-water marks */
 uint64_t hold_max_bytes(const struct hold *hold);
 
 /*
- * Deferred pops: what was popped sits in an output buffer for a while, and a kill would lose it. Once asked for, a popped entry stays
- * in the memfd until hold_settle(mark) for a mark taken after its pop: take a mark with each output_mark(), settle it when that is
- * durable. Popped entries do not count in H3; their chunks are busy until settled.
+ * Deferred pops: what was popped sits in an output buffer for a while, and a kill would lose it. Once asked
+ * for, a popped entry stays in the memfd until hold_settle(mark) for a mark taken after its pop: take a mark
+ * with each output_mark(), settle it when that is durable. Popped entries do not count in H3; their chunks
+ * are busy until settled.
  */
 void hold_defer_pops(struct hold *hold);
 uint64_t hold_mark(const struct hold *hold);
 void hold_settle(struct hold *hold, uint64_t mark);
 uint64_t hold_settled(const struct hold *hold); /* the greatest mark that was settled */
 
-/* Calls fn for every whole entry that an earlier process left, once for each `sequence` and in that order; each is a copy that is valid during the call. Sizes are right
- * (R1); everything else in it, also since_ns, is what stood there. fn may append to this hold, with the entry's sequence, so that H4 holds if
- * this process is killed as well. When all were given their chunks count as popped.
- * Returns how many, or negative errno: nothing was given. Called again it gives 0. */
+/* Calls fn for every whole entry that an earlier process left, once for each `sequence` and in that order;
+ * each is a copy that is valid during the call. Sizes are right (R1); everything else in it, also since_ns,
+ * is what stood there. fn may append to this hold, with the entry's sequence, so that H4 holds if this
+ * process is killed as well. When all were given their chunks count as popped. Returns how many, or negative
+ * errno: nothing was given. Called again it gives 0. */
 typedef void hold_recover_fn(void *arg, const struct hold_entry *entry);
 int64_t hold_recover(struct hold *hold, hold_recover_fn *fn, void *arg);

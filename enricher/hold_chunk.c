@@ -15,7 +15,8 @@
 #define GROW_CHUNKS     64
 #define INHERITED_LIMIT (UINT32_C(1) << 20) /* 64 GiB, sparse: no store of ours was larger */
 
-/* Entries are not split, so that a chunk may be left with nearly one record of the greatest size unused at its end. */
+/* Entries are not split, so that a chunk may be left with nearly one record of the greatest size unused at
+ * its end. */
 #define CHUNK_LEAST_FILL                                                                                     \
     (HOLD_CHUNK_BYTES - sizeof(struct hold_chunk_header) - sizeof(struct hold_entry) - RECORD_SIZE_MAX)
 
@@ -41,8 +42,8 @@ static int open_memfd(struct hold *hold, int memfd)
     hold->fd = memfd < 0 ? fd_memfd_new("podkin-hold", 0) : fd_duplicate(memfd);
     if (hold->fd < 0)
         return hold->fd;
-    /* A file that shrinks under a mapping kills its reader. Refused where sealing is, or was, not allowed: then nobody but the
-     * collector, which is trusted, made it. */
+    /* A file that shrinks under a mapping kills its reader. Refused where sealing is, or was, not allowed:
+     * then nobody but the collector, which is trusted, made it. */
     (void)fcntl(hold->fd, F_ADD_SEALS, F_SEAL_SHRINK);
     return 0;
 }
@@ -214,8 +215,8 @@ static void settle(struct hold *hold, uint32_t chunk)
     hold_chunk_release(hold, chunk);
 }
 
-/* A chunk is pending once, under its last pop: pops of it that were covered by an earlier mark wait with it. That is late, never
- * early, and ends with its last entry. */
+/* A chunk is pending once, under its last pop: pops of it that were covered by an earlier mark wait with it.
+ * That is late, never early, and ends with its last entry. */
 void hold_chunk_popped(struct hold *hold, uint32_t chunk)
 {
     if (!hold->deferred) {

@@ -7,15 +7,16 @@
  *     | header | entry | entry | entry ... | header | entry ...
  *                ^ consumed     ^ used
  *
- * The header is all that a successor has to go by: [consumed, used) are the entries that are still held. Everything that this process goes by
- * is in its own memory (struct hold_chunk); the header is written, never read back.
+ * The header is all that a successor has to go by: [consumed, used) are the entries that are still held.
+ * Everything that this process goes by is in its own memory (struct hold_chunk); the header is written, never
+ * read back.
  *
  * C1  a chunk without HOLD_CHUNK_MAGIC holds nothing
- * C2  used is stored after the bytes below it, magic after the header, consumed only when the entries are done with; a single thread's stores
- *     reach the pages in program order, whenever it is killed
+ * C2  used is stored after the bytes below it, magic after the header, consumed only when the entries are
+ *     done with; a single thread's stores reach the pages in program order, whenever it is killed
  *
- * The address space for all chunks is mapped once, so that entries never move; beyond the end of the file it must not be touched, and the file grows
- * in steps and never shrinks (F_SEAL_SHRINK).
+ * The address space for all chunks is mapped once, so that entries never move; beyond the end of the file it
+ * must not be touched, and the file grows in steps and never shrinks (F_SEAL_SHRINK).
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -84,7 +85,8 @@ static inline void *hold_chunk_data(const struct hold *hold, uint32_t chunk, uin
 uint32_t hold_chunk_claim(struct hold *hold);
 /* Entries up to `used` are whole from now on. */
 void hold_chunk_store_used(struct hold *hold, uint32_t chunk, uint32_t used);
-/* Something was popped from it (`read` has moved, or it is `left`): goes to the memfd now, or with hold_settle(). */
+/* Something was popped from it (`read` has moved, or it is `left`): goes to the memfd now, or with
+ * hold_settle(). */
 void hold_chunk_popped(struct hold *hold, uint32_t chunk);
 void hold_chunks_settle(struct hold *hold, uint64_t mark);
 /* A chunk that holds nothing joins the free ones. */

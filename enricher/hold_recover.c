@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads what a predecessor left in the memfd. Every byte may be anything, and may even change while it is read (H5). */
+/* Reads what a predecessor left in the memfd. Every byte may be anything, and may even change while it is
+ * read (H5). */
 #include "enricher/hold.h"
 
 #include <errno.h>
@@ -83,7 +84,8 @@ static int scan_chunk(const struct hold *hold, uint32_t chunk, struct found_list
     return 0;
 }
 
-/* Visits the chunks that have pages; to look into a hole would fill it. The others are free at once, `left` is what tells them apart. */
+/* Visits the chunks that have pages; to look into a hole would fill it. The others are free at once, `left`
+ * is what tells them apart. */
 static int scan(struct hold *hold, struct found_list *list)
 {
     uint32_t chunk = 1;
@@ -131,7 +133,8 @@ static bool copy_entry(const struct hold *hold, struct found found, struct hold_
     return hold_entry_record(copy)->size == size - sizeof(*copy);
 }
 
-/* All inherited chunks become this store's: those without pages at once, the others as if they had just been popped from. */
+/* All inherited chunks become this store's: those without pages at once, the others as if they had just been
+ * popped from. */
 static void release_inherited(struct hold *hold)
 {
     hold->pops++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* When to look again. Pure: the same inputs give the same answer. Exponential back-off with jitter ("full jitter" on the upper half: delay/2 + random·delay/2). */
+/* When to look again. Pure: the same inputs give the same answer. Exponential back-off with jitter ("full
+ * jitter" on the upper half: delay/2 + random·delay/2). */
 #include <stdint.h>
 
 struct retry_policy {

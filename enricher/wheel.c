@@ -9,13 +9,13 @@
 #define TICK_NS   NS_PER_MS
 
 /*
- * A tick is a number in base 64, a level a digit of it. A node stands at the highest level whose digit differs between its
- * tick and now_tick, in the slot of its own digit there. So at every level
+ * A tick is a number in base 64, a level a digit of it. A node stands at the highest level whose digit
+ * differs between its tick and now_tick, in the slot of its own digit there. So at every level
  *
  *   all digits above are those of now_tick, and the node's own digit is greater than now_tick's
  *
- * and that stays true while now_tick moves, as long as it does not pass the start of an occupied slot. The first occupied slot of
- * the lowest occupied level is therefore the next thing to happen.
+ * and that stays true while now_tick moves, as long as it does not pass the start of an occupied slot. The
+ * first occupied slot of the lowest occupied level is therefore the next thing to happen.
  */
 _Static_assert(1u << SLOT_BITS == WHEEL_SLOTS, "a slot is a digit");
 _Static_assert(UINT64_MAX / TICK_NS >> (SLOT_BITS * WHEEL_LEVELS) == 0, "any deadline has a level");
@@ -116,7 +116,7 @@ void wheel_disarm(struct wheel *wheel, struct wheel_node *node)
     if (!wheel_node_armed(node))
         return;
     unlink_node(node);
-    /* A due node still names the slot that it came from: empty as well by then, or rightly marked for others. */
+    /* A due node still names the slot that it came from: empty by now, or rightly marked for others. */
     if (!wheel->slots[node->level][node->slot])
         wheel->occupied[node->level] &= ~(UINT64_C(1) << node->slot);
     wheel->count--;
