@@ -40,6 +40,18 @@ struct container *apply_current_container(struct pipeline *pipeline, struct proc
     return process->container;
 }
 
+struct container *apply_container_of_event(
+    struct pipeline *pipeline, struct process *process, uint64_t cgroup_id, struct container *before)
+{
+    const struct cgroup *cgroup;
+
+    if (process->cgroup_id == cgroup_id)
+        return apply_find_container(pipeline, process, cgroup_id);
+    cgroup =
+        container_table_find(&pipeline->containers, cgroup_id); /* it has moved on and stays where it is */
+    return cgroup ? cgroup->container : before;
+}
+
 static void render_head(struct pipeline *pipeline, struct process *process, bool clone)
 {
     if (render_process_head(&pipeline->emit->render, process, clone) < 0)
@@ -162,21 +174,16 @@ static struct process *find_or_make(
     return process;
 }
 
-static void apply_attach(struct pipeline *pipeline, const struct record_header *header)
-{
-    struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
-
-    if (process)
-        (void)apply_find_container(pipeline, process, header->cgroup_id);
-}
-
 static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
 {
     const char *path = (const char *)record + record->path.offset;
     struct container *stand_in;
-    struct cgroup *cgroup = container_table_add(
-        &pipeline->containers, record->header.cgroup_id, path, record->path.size, &stand_in);
+    struct cgroup *cgroup;
 
+    if (record->header.cgroup_id == 0 || record->path.size == 0) /* no cgroup's number; could not be read */
+        return;
+    cgroup = container_table_add(
+        &pipeline->containers, record->header.cgroup_id, path, record->path.size, &stand_in);
     if (cgroup) {
         resolve_container(pipeline, cgroup->container, now_ns);
         if (record->header.type == RECORD_CGROUP_RMDIR)
@@ -186,6 +193,17 @@ static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *
         resolve_dissolve(pipeline, stand_in, now_ns);
         container_unref(stand_in);
     }
+}
+
+/* The path comes with it: that the cgroup was made may have been lost. */
+static void apply_attach(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
+{
+    const struct record_header *header = &record->header;
+    struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
+
+    apply_cgroup(pipeline, record, now_ns);
+    if (process)
+        (void)apply_find_container(pipeline, process, header->cgroup_id);
 }
 
 /* Places the event; keeps it, with references, when the output is full (E4). */
@@ -234,12 +252,13 @@ static int apply_event(struct pipeline *pipeline, const struct record_header *re
     }
     event.container = apply_find_container(pipeline, event.process, record->cgroup_id);
     if (record->type == RECORD_EXIT) {
-        if (event.process->exited_ns) {
+        if (event.process->exit_told) {
             pipeline->counters.exits_duplicate++;
             pipeline->counters.dropped[RECORD_EXIT]++;
             process_unref(event.process);
             return 0;
         }
+        event.process->exit_told = true;
         process_table_mark_exited(&pipeline->processes, event.process, now_ns);
     }
     r = place_or_park(pipeline, &event, now_ns);
@@ -271,7 +290,7 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
         apply_cgroup(pipeline, (const struct record_cgroup *)record, now_ns);
         return 0;
     case RECORD_CGROUP_ATTACH:
-        apply_attach(pipeline, record);
+        apply_attach(pipeline, (const struct record_cgroup *)record, now_ns);
         return 0;
     case RECORD_LOST:
         return apply_lost(pipeline, (const struct record_lost *)record);
@@ -339,18 +358,21 @@ static void snapshot_process(struct pipeline *pipeline, const struct record_proc
     struct process *old =
         process_table_find(&pipeline->processes, record->header.tgid, record->header.start_ns);
     struct process *process = new_from_image(pipeline, record, record->image_start_ns, PROCESS_SNAPSHOT);
+    struct process *current;
 
     if (!process) {
         pipeline->counters.memory_failures++;
         return;
     }
     if (old && !old->exited_ns && same_image(old->image, process->image)) {
-        old->seen = pipeline->snapshot_generation; /* known by its exec_id already: that one stays */
+        current = old; /* known by its exec_id already: that one stays */
     } else {
         insert(pipeline, process, record->header.time_ns);
-        process->seen = pipeline->snapshot_generation;
-        apply_find_container(pipeline, process, record->header.cgroup_id);
+        current = process;
     }
+    current->seen = pipeline->snapshot_generation;
+    apply_find_container(
+        pipeline, current, record->header.cgroup_id); /* it may have moved while nobody looked */
     process_unref(process);
 }
 

@@ -150,6 +150,20 @@ int hold_append(struct hold *hold, struct hold_queue *queue, const struct record
     return 0;
 }
 
+int hold_move_first(
+    struct hold *hold, struct hold_queue *from, struct hold_queue *to, const struct hold_entry *entry)
+{
+    const struct record_header *record = hold_entry_record(hold_first(hold, from));
+    int r;
+
+    hold->count--;
+    hold->bytes -= record->size;
+    r = hold_append(hold, to, record, entry);
+    hold->count++;
+    hold->bytes += record->size;
+    return r;
+}
+
 struct hold_entry *hold_first(struct hold *hold, struct hold_queue *queue)
 {
     if (queue->count == 0)

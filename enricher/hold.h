@@ -71,6 +71,10 @@ struct hold *hold_free(struct hold *hold);
  * breaks R1. */
 int hold_append(struct hold *hold, struct hold_queue *queue, const struct record_header *record,
     const struct hold_entry *entry);
+/* The first entry of `from` is behind those of `to` as well, as `entry` says; to be popped from `from` next. The limits never refuse it, as
+ * it is counted already; -ENOSPC: there is no chunk for it. */
+int hold_move_first(
+    struct hold *hold, struct hold_queue *from, struct hold_queue *to, const struct hold_entry *entry);
 /* First entry, borrowed until popped; NULL when empty. */
 struct hold_entry *hold_first(struct hold *hold, struct hold_queue *queue);
 static inline const struct record_header *hold_entry_record(const struct hold_entry *entry)

@@ -108,8 +108,9 @@ int place_event(struct pipeline *pipeline, const struct event *event, uint64_t n
 /* The container whose queue the event must join, NULL: it may go. `leaving`: the queue that it is being taken from, NULL: none. */
 struct container *place_find_queue(
     struct pipeline *pipeline, const struct event *event, const struct container *leaving);
-int place_into_queue(
-    struct pipeline *pipeline, struct container *queue, const struct event *event, uint64_t now_ns);
+/* `leaving`: as above. */
+int place_into_queue(struct pipeline *pipeline, struct container *queue, struct container *leaving,
+    const struct event *event, uint64_t now_ns);
 int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns);
 
 /* release.c */
@@ -122,5 +123,8 @@ int release_run(struct pipeline *pipeline, uint64_t now_ns);
 /* Where the process is, its cgroup being `cgroup_id`; sets process->container. Never NULL. */
 struct container *apply_find_container(
     struct pipeline *pipeline, struct process *process, uint64_t cgroup_id);
+/* The container of an event that was held under `before`, its cgroup's path being unknown; moves nothing that has moved on since. */
+struct container *apply_container_of_event(
+    struct pipeline *pipeline, struct process *process, uint64_t cgroup_id, struct container *before);
 /* Where it is by what is known now: a stand-in may have got its path meanwhile. NULL: nothing was ever known. */
 struct container *apply_current_container(struct pipeline *pipeline, struct process *process);

@@ -27,6 +27,8 @@ struct container *place_find_queue(
             return keeper->behind; /* E1: its earlier events wait there */
         process_set_behind(keeper, NULL);
     }
+    if (leaving && leaving->evicted) /* to make room: where else it would wait does not count */
+        return NULL;
     if (own != leaving && (own->held.count > 0 || resolve_is_pending(own)))
         return own;
     if (parents && parents != own && parents != leaving && resolve_is_pending(parents))
@@ -51,8 +53,8 @@ static int evict(struct pipeline *pipeline, uint64_t now_ns)
     return release_run(pipeline, now_ns);
 }
 
-int place_into_queue(
-    struct pipeline *pipeline, struct container *queue, const struct event *event, uint64_t now_ns)
+int place_into_queue(struct pipeline *pipeline, struct container *queue, struct container *leaving,
+    const struct event *event, uint64_t now_ns)
 {
     struct hold_entry entry = {
         .sequence = event->held_sequence,
@@ -61,7 +63,8 @@ int place_into_queue(
         .context = event->container,
     };
     struct process *keeper;
-    int r = hold_append(pipeline->hold, &queue->held, event->record, &entry);
+    int r = leaving ? hold_move_first(pipeline->hold, &leaving->held, &queue->held, &entry)
+                    : hold_append(pipeline->hold, &queue->held, event->record, &entry);
 
     if (r < 0)
         return r;
@@ -104,7 +107,7 @@ int place_event(struct pipeline *pipeline, const struct event *event, uint64_t n
 
         if (!queue)
             return place_emit(pipeline, event, now_ns);
-        r = place_into_queue(pipeline, queue, event, now_ns);
+        r = place_into_queue(pipeline, queue, NULL, event, now_ns);
         if (r != -ENOSPC)
             return r;
         r = evict(pipeline, now_ns);

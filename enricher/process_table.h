@@ -44,7 +44,8 @@ struct process {
     uint32_t held; /* events of this execution in the hold store */
     uint32_t seen; /* generation of the last snapshot that had it */
     uint8_t origin;
-    bool current; /* in the table */
+    bool current;   /* in the table */
+    bool exit_told; /* its EXIT has been an event; exited_ns alone may be a conclusion */
     bool in_init_tree;
     bool inherited; /* container taken from the parent, its own cgroup being unknown */
     uint16_t head_size, exec_id_size;

@@ -47,9 +47,9 @@ static int let_go(
     int r;
 
     if (context->path_unknown)
-        event.container = apply_find_container(pipeline, process, event.record->cgroup_id);
+        event.container = apply_container_of_event(pipeline, process, event.record->cgroup_id, context);
     queue = place_find_queue(pipeline, &event, from);
-    r = queue ? place_into_queue(pipeline, queue, &event, now_ns) : -ENOSPC;
+    r = queue ? place_into_queue(pipeline, queue, from, &event, now_ns) : -ENOSPC;
     if (r == -ENOSPC) { /* nothing to wait for, or no room to wait in */
         r = place_emit(pipeline, &event, now_ns);
         if (r == 0)
