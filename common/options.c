@@ -163,6 +163,25 @@ static int read_command_line(const struct options_state *state, int argc, char *
     return 0;
 }
 
+/* --help, --version */
+static bool is_question(const struct option_spec *spec)
+{
+    return spec->kind == OPTION_FLAG && (!strcmp(spec->name, "help") || !strcmp(spec->name, "version"));
+}
+
+static bool answer_questions(const struct option_spec *specs, const struct option_use *uses, size_t count)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct option_spec *spec = &specs[uses[i].index];
+
+        if (is_question(spec))
+            any = *(bool *)spec->value = true;
+    }
+    return any;
+}
+
 static int apply_uses(struct options_state *state, const struct option_use *uses, size_t count)
 {
     state->layer++;
@@ -221,6 +240,8 @@ int options_parse(const struct option_spec *specs, size_t count, int argc, char 
     r = read_command_line(&state, argc, argv, uses, &used, ret_rest);
     if (r < 0)
         return r;
+    if (answer_questions(specs, uses, used))
+        return 0;
     r = read_files(&state, uses, used);
     if (r < 0)
         return r;

@@ -5,6 +5,8 @@
  * a configuration file (hold-timeout = 30s). File: `key = value` a line, `#` comments, blank lines;
  * FILE.d/NAME.conf drop-ins in name order after it. Order: defaults, file, drop-ins, command line; a
  * repeatable option given by a later layer replaces those of the earlier.
+ * A flag named "help" or "version" on the command line: no file is read, and no other option is looked at beyond
+ * its name, so that help can be had where the configuration is broken.
  *
  * Every mistake gives one line in `error`: "FILE:LINE: key 'x': expected …" or "--x: expected …"; nothing is
  * half-applied by the caller, who exits 2.

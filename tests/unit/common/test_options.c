@@ -19,7 +19,7 @@ static struct {
     char *config, *socket;
     struct option_list source;
     uint64_t timeout, bytes, events;
-    bool own, check;
+    bool own, check, help, version;
     int loop;
 } value;
 
@@ -34,6 +34,8 @@ static const struct option_spec specs[] = {
     {"check", OPTION_FLAG, &value.check, NULL, "read and stop", NULL, 0, 0},
     {"loop", OPTION_CHOICE, &value.loop, NULL, "which", loops, 0, 0},
     {"o", OPTION_CHOICE, &value.loop, NULL, "which", loops, 0, 0},
+    {"help", OPTION_FLAG, &value.help, NULL, "this", NULL, 0, 0},
+    {"version", OPTION_FLAG, &value.version, NULL, "which", NULL, 0, 0},
 };
 #define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))
 
@@ -361,4 +363,22 @@ Test(options, durations)
         cr_expect_eq(option_parse_duration(rows[i].text, &got), rows[i].r, "%s", rows[i].text);
         cr_expect_eq(got, rows[i].r ? 7 : rows[i].value, "%s", rows[i].text);
     }
+}
+
+/* Whoever asks for help may have a broken configuration to thank for it. */
+Test(options, help_and_version_read_no_file)
+{
+    write_text("a.conf", "no such thing");
+    cr_expect_eq(parse("--config", conf, "--help", NULL), 0, "%s", error);
+    cr_expect(value.help);
+    cr_expect_str_eq(error, "");
+    cr_expect_eq(parse("--config", "/nonexistent/file", "--version", NULL), 0, "%s", error);
+    cr_expect(value.version);
+    value.config = strdup(conf); /* a default */
+    value.help = false;
+    cr_expect_eq(parse("--help", "--hold-timeout", "soon", NULL), 0, "%s", error);
+    cr_expect(value.help);
+    cr_expect_eq(value.timeout, 0);
+    cr_expect_eq(parse("--check", NULL), -EINVAL);
+    cr_expect_eq(parse("--help", "--no-such", NULL), -EINVAL);
 }
