@@ -46,7 +46,7 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"output-rotate-keep", OPTION_COUNT, &c->rotate_keep, "N", "how many earlier files stay (default 5)",
             NULL, 0, 1000},
         {"events-socket", OPTION_STRING, &c->events_socket, "PATH",
-            "socket for podkin events, status, explain (default " DEFAULT_EVENTS "; empty: none)", NULL, 0,
+            "socket for podkin events, status, explain; none: without (default " DEFAULT_EVENTS ")", NULL, 0,
             0},
         {"hold-timeout", OPTION_DURATION, &c->pipeline.hold_timeout_ns, "DURATION",
             "how long an event waits for its Pod, 0: not at all (default 30s)", NULL, 0, 3600 * NS_PER_SEC},
@@ -113,7 +113,8 @@ static int check_source(const char *source, char error[OPTIONS_ERROR_MAX])
         ((size == 4 && !strncmp(source, "file", size)) || (size == 6 && !strncmp(source, "logdir", size))))
         return 0;
     if (colon && size == 7 && !strncmp(source, "kubelet", size) &&
-        (!strncmp(colon + 1, "https://", 8) || !strncmp(colon + 1, "http://", 7)))
+        ((!strncmp(colon + 1, "https://", 8) && strcspn(colon + 9, "/:?#")) ||
+            (!strncmp(colon + 1, "http://", 7) && strcspn(colon + 8, "/:?#"))))
         return 0;
     (void)snprintf(error, OPTIONS_ERROR_MAX,
         "--source: expected file:PATH, logdir:FOLDER or kubelet:http(s)://HOST:PORT, not '%.120s'", source);
@@ -129,12 +130,30 @@ static int check_socket(const char *name, const char *path, char error[OPTIONS_E
     return r;
 }
 
-static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
+/* It stands in every line and, between colons, in every exec_id. Not stricter: the host's own name is the default. */
+static int check_node_name(const char *name, char error[OPTIONS_ERROR_MAX])
 {
-    if (strlen(conf->node_name) > 253) {
+    if (strlen(name) > RENDER_NODE_NAME_MAX) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "--node-name: expected at most 253 characters");
         return -EINVAL;
     }
+    for (; *name; name++) {
+        if (*name <= ' ' || *name > '~' || *name == ':') {
+            (void)snprintf(error, OPTIONS_ERROR_MAX,
+                "--node-name: expected a DNS name, not one with a blank, a colon or a byte that is not "
+                "printable ASCII");
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
+{
+    int r = check_node_name(conf->node_name, error);
+
+    if (r < 0)
+        return r;
     if (!conf->client_cert != !conf->client_key) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "--client-cert and --client-key: expected both or none");
         return -EINVAL;
@@ -142,6 +161,10 @@ static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX]
     if (check_socket("socket", conf->socket, error) < 0 ||
         (*conf->events_socket && check_socket("events-socket", conf->events_socket, error) < 0))
         return -EINVAL;
+    if (conf->sources.count > CONF_SOURCES_MAX) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--source: expected at most %d of them", CONF_SOURCES_MAX);
+        return -EINVAL;
+    }
     for (size_t i = 0; i < conf->sources.count; i++) {
         if (check_source(conf->sources.items[i], error) < 0)
             return -EINVAL;
@@ -194,7 +217,7 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
             .retry = {.first_ns = 200 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC}},
     };
     r = options_parse(specs, count, argc, argv, &rest, error);
-    if (r < 0)
+    if (r < 0 || conf->action_help || conf->action_version)
         return r;
     if (rest > 0) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "'%s': expected no further words; see --help", argv[1]);
@@ -209,6 +232,8 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
         (void)snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
         return r;
     }
+    if (strcmp(conf->events_socket, "none") == 0)
+        conf->events_socket[0] = '\0';
     derive(conf);
     return check_together(conf, error);
 }

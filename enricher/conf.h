@@ -12,6 +12,8 @@
 #include "enricher/render.h"
 #include "enricher/source.h"
 
+#define CONF_SOURCES_MAX 16
+
 enum conf_action { CONF_RUN, CONF_CHECK, CONF_HELP, CONF_VERSION };
 
 struct conf {
@@ -31,7 +33,8 @@ struct conf {
     struct source_tls tls;
 };
 
-/* Defaults, then what was given. 0 or -EINVAL (or what opening a file gave) with one line in `error`. */
+/* Defaults, then what was given. 0 or -EINVAL (or what opening a file gave) with one line in `error`. Where --help or --version is asked nothing else is
+ * looked at (common/options.h). */
 int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR_MAX]);
 void conf_deinit(struct conf *conf);
 enum conf_action conf_action(const struct conf *conf);

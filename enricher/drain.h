@@ -47,3 +47,8 @@ int drain_attach(struct drain *drain, struct queue_consumer *queue);
 void drain_detach(struct drain *drain);
 /* Reads what there is, at most a turn's worth. true: there is more. */
 bool drain_run(struct drain *drain);
+/* Records were read that the full output did not take: detaching now would leave them to the next consumer of this queue. */
+static inline bool drain_is_blocked(const struct drain *drain)
+{
+    return drain->batch_next < drain->batch_count;
+}

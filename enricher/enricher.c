@@ -276,10 +276,6 @@ static int open_sources(struct enricher *e)
     int r = http_new(&e->http, e->loop);
 
     for (size_t i = 0; r == 0 && i < list->count; i++) {
-        if (i == ENRICHER_SOURCES_MAX) {
-            log_error("source: expected at most %d", ENRICHER_SOURCES_MAX);
-            return -E2BIG;
-        }
         r = open_source(e, list->items[i], &e->sources[i]);
         if (r < 0)
             log_error("source '%s': %s", list->items[i], strerror(-r));
@@ -413,7 +409,7 @@ int enricher_run(struct enricher *e)
 
         pipeline_turn(&e->pipeline, clock_boot_ns());
         settle_hold(e);
-        if (e->collector_gone && !more && !pipeline_is_blocked(&e->pipeline))
+        if (e->collector_gone && !more && !drain_is_blocked(&e->drain) && !pipeline_is_blocked(&e->pipeline))
             finish_old_queue(e);
         if (!more)
             output_flush(e->output);

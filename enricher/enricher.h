@@ -18,7 +18,7 @@
 struct control;
 struct http;
 
-#define ENRICHER_SOURCES_MAX 16
+#define ENRICHER_SOURCES_MAX CONF_SOURCES_MAX
 
 struct enricher {
     struct conf *conf;
