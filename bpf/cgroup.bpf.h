@@ -11,6 +11,7 @@
 
 #include "bpf/output.bpf.h"
 #include "bpf/task.bpf.h"
+#include "bpf/verifier.bpf.h"
 
 const volatile __u32 cgroup_hierarchy_id = 0; /* 0: the default hierarchy */
 
@@ -35,7 +36,8 @@ static __always_inline void cgroup_send(
     struct cgroup_scratch *s, __u8 type, struct cgroup *cgroup, const char *path, enum access access)
 {
     struct record_cgroup *r = &s->cgroup;
-    long size = bpf_probe_read_kernel_str(s->bytes + sizeof(*r), RECORD_PATH_MAX, path);
+    /* With its NUL; an error is a very large number. */
+    __u64 size = bpf_probe_read_kernel_str(s->bytes + sizeof(*r), RECORD_PATH_MAX, path);
     __u64 end = sizeof(*r);
 
     r->header.time_ns = bpf_ktime_get_boot_ns();
@@ -44,7 +46,10 @@ static __always_inline void cgroup_send(
     r->hierarchy_id = cgroup_hierarchy_id;
     r->path = (struct record_ref){};
     r->reserved = 0;
-    if (size > 1 && size <= RECORD_PATH_MAX) {
+    if (size > RECORD_PATH_MAX)
+        size = 0;
+    FORGET(size);
+    if (size > 1) {
         r->path.offset = sizeof(*r);
         r->path.size = size - 1;
         end += size - 1;

@@ -12,6 +12,7 @@
 
 #include "bpf/path.bpf.h"
 #include "bpf/task.bpf.h"
+#include "bpf/verifier.bpf.h"
 
 #define IMAGE_POSITION_MASK 0x3fff /* > fixed part + filename + args */
 #define IMAGE_RECORD_BYTES  (IMAGE_POSITION_MASK + 1 + RECORD_PATH_MAX + RECORD_ALIGN)
@@ -29,9 +30,6 @@ _Static_assert(sizeof(struct image_scratch) <= 32768, "what a per-CPU map may ho
 
 volatile __u32 host_mnt_ns =
     0; /* inode number of the host's mount namespace; the collector learns it from process 1 */
-
-/* Hides a value from the optimiser, so that the bound that follows stays in the program. */
-#define FORGET(value) asm volatile("" : "+r"(value))
 
 static __always_inline __u64 kernel_cap_read(const kernel_cap_t *cap)
 {

@@ -68,13 +68,11 @@ __attribute__((format(printf, 3, 4))) static int fail(
 
 static int fail_load(char error[PROBE_ERROR_MAX], int r, const char *what, const struct bpf_message *message)
 {
-    if (r == -EPERM || r == -EACCES) {
-        const char *detail = message->verdict;
-
-        return fail(error, r, "%s: %s: CAP_BPF and CAP_PERFMON are needed%s%s", what, strerror(-r),
-            detail[0] ? "; verifier: " : "", detail);
-    }
-    return fail(error, r, "%s: %s: %s", what, strerror(-r), bpf_message_text(message));
+    if (message->verdict[0])
+        return fail(error, r, "%s: the kernel's verifier refuses: %s", what, message->verdict);
+    if (r == -EPERM || r == -EACCES)
+        return fail(error, r, "%s: %s: CAP_BPF and CAP_PERFMON are needed", what, strerror(-r));
+    return fail(error, r, "%s: %s: %s", what, strerror(-r), message->text);
 }
 
 /* ---- loading -------------------------------------------------------------------------------------------- */
