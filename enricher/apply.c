@@ -294,6 +294,10 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
         return 0;
     case RECORD_LOST:
         return apply_lost(pipeline, (const struct record_lost *)record);
+    case RECORD_HOOK: /* an event, so it is in the books */
+        pipeline->counters.dropped[RECORD_HOOK]++;
+        pipeline->counters.records_unknown_type++;
+        return 0;
     default:
         pipeline->counters.records_unknown_type++;
         return 0;

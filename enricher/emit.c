@@ -97,12 +97,38 @@ static size_t process_bound(const struct process *process, const struct containe
     return process->head_size + image + (container ? container->fragment.size : 0) + PROCESS_OVERHEAD;
 }
 
+/* The head of a process whose arguments are left out: "truncArgs" is added, where Tetragon's order has it: behind the word that says how the process
+ * became known. Rare, so it may search. */
+static char *put_marked_head(char *to, const struct process *process)
+{
+    static const char key[] = "\"flags\":\"", mark[] = "truncArgs";
+    const char *head = process->head, *end = head + process->head_size;
+    const char *at = memmem(head, process->head_size, key, sizeof(key) - 1);
+    size_t before;
+
+    if (!at || memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1))
+        return put(to, head, process->head_size);
+    at += sizeof(key) - 1;
+    before =
+        process->origin == PROCESS_EXECED || process->origin == PROCESS_SNAPSHOT ? strcspn(at, " \"") : 0;
+    to = put(to, head, (size_t)(at - head) + before);
+    if (before)
+        *to++ = ' ';
+    to = PUT(to, mark);
+    if (!before && *at != '"')
+        *to++ = ' ';
+    return put(to, at + before, (size_t)(end - at) - before);
+}
+
 /* {…}: head, image, Pod. Every fragment ends with a comma; the last one is overwritten by the brace. */
 static char *put_process(const struct emit *emit, char *to, const struct process *process,
     const struct container *container, bool whole)
 {
     to = PUT(to, "{");
-    to = put(to, process->head, process->head_size);
+    if (!whole && process->image && process->image->size > process->image->short_size)
+        to = put_marked_head(to, process);
+    else
+        to = put(to, process->head, process->head_size);
     if (process->image)
         to = put(to, process->image->fragment, whole ? process->image->size : process->image->short_size);
     if (container) {
@@ -198,7 +224,8 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
 {
     const struct process *process = event->process, *parent = process->parent;
     const struct container *parent_container = parent ? parent->container : NULL;
-    size_t bound = LINE_OVERHEAD + process_bound(process, event->container, true);
+    size_t overhead = LINE_OVERHEAD + emit->node_json_size;
+    size_t bound = overhead + process_bound(process, event->container, true);
     size_t parent_bound = parent ? process_bound(parent, parent_container, true) : 0;
     bool whole = true, parent_whole = true;
     char *line, *to;
@@ -209,7 +236,7 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
     }
     if (bound + parent_bound > OUTPUT_LINE_MAX) {
         whole = false;
-        bound = LINE_OVERHEAD + process_bound(process, event->container, false);
+        bound = overhead + process_bound(process, event->container, false);
     }
     line = output_reserve(emit->output, bound + parent_bound);
     if (!line)
@@ -229,10 +256,30 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
     return 0;
 }
 
+static char *put_count(char *to, const char *name, uint64_t count)
+{
+    to = to[-1] == '{' ? PUT(to, "\"") : PUT(to, ",\"");
+    to = put_string(to, name);
+    to = PUT(to, "\":");
+    return put_u64(to, count);
+}
+
+static char *put_by_type(char *to, const __u64 count[RECORD_TYPE_SLOTS])
+{
+    uint64_t other = 0; /* types that this version does not know */
+
+    for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
+        if (!record_fixed_bytes(type))
+            other += count[type];
+        else if (count[type])
+            to = put_count(to, record_type_name(type), count[type]);
+    }
+    return other ? put_count(to, "other", other) : to;
+}
+
 int emit_lost(struct emit *emit, const struct record_lost *lost)
 {
-    char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD), *to;
-    bool first = true;
+    char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD + emit->node_json_size), *to;
 
     if (!line)
         return -EAGAIN;
@@ -243,15 +290,7 @@ int emit_lost(struct emit *emit, const struct record_lost *lost)
     to = PUT(to, "\",\"to\":\"");
     to = put_u64(to, lost->last_seq);
     to = PUT(to, "\",\"by_type\":{");
-    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
-        if (!lost->count[i])
-            continue;
-        to = first ? PUT(to, "\"") : PUT(to, ",\"");
-        first = false;
-        to = put_string(to, record_type_name((unsigned)i));
-        to = PUT(to, "\":");
-        to = put_u64(to, lost->count[i]);
-    }
+    to = put_by_type(to, lost->count);
     to = PUT(to, "},\"where\":\"");
     to = put_string(to, lost->where == RECORD_LOST_BPF_RING ? "bpf_ring" : "queue");
     to = PUT(to, "\"");

@@ -112,7 +112,7 @@ static void explain_waiting(const struct container *container, struct text *out)
     if (container->held.count == 0)
         return;
     (void)snprintf(text, sizeof(text), "%" PRIu64 " events, the first for %" PRIu64 " ms, asked %u times",
-        container->held.count, (clock_boot_ns() - container->waiting_since_ns) / NS_PER_MS,
+        container->held.count, (clock_boot_ns() - container->held.first_since_ns) / NS_PER_MS,
         container->attempts + 1);
     step(out, "held", NULL);
     value(out, text);

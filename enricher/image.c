@@ -76,6 +76,7 @@ static void append_joined(struct text *out, const struct record_process *record,
     struct argument_iterator it = arguments_of(record);
     size_t limit = out->size + IMAGE_ARGS_BUDGET, size;
     const char *argument;
+    size_t used;
     bool first = true;
 
     while ((argument = next_argument(&it, &size))) {
@@ -90,9 +91,13 @@ static void append_joined(struct text *out, const struct record_process *record,
         first = false;
         if (quoted)
             text_append(out, "\\\"", 2);
-        *cut |= text_append_json(out, argument, size, limit - out->size - 4) < size;
+        used = text_append_json(out, argument, size, limit - out->size - 4);
         if (quoted)
             text_append(out, "\\\"", 2);
+        if (used < size) { /* nothing that is shorter may follow as if it were the next */
+            *cut = true;
+            return;
+        }
     }
 }
 
@@ -101,6 +106,7 @@ static void append_array(struct text *out, const struct record_process *record, 
     struct argument_iterator it = arguments_of(record);
     size_t limit = out->size + IMAGE_ARGS_BUDGET, size;
     const char *argument;
+    size_t used;
     bool first = true;
 
     text_append_char(out, '[');
@@ -113,8 +119,12 @@ static void append_array(struct text *out, const struct record_process *record, 
             text_append_char(out, ',');
         first = false;
         text_append_char(out, '"');
-        *cut |= text_append_json(out, argument, size, limit - out->size - 4) < size;
+        used = text_append_json(out, argument, size, limit - out->size - 4);
         text_append_char(out, '"');
+        if (used < size) {
+            *cut = true;
+            break;
+        }
     }
     text_append_char(out, ']');
 }

@@ -18,14 +18,15 @@ void release_schedule(struct pipeline *pipeline, struct container *container, ui
     pipeline->release_last = &container->release_next;
 }
 
-static void count(struct pipeline *pipeline, const struct container *container)
+/* `found`: it waited for the path of its cgroup, which has become known. */
+static void count(struct pipeline *pipeline, const struct container *container, bool found)
 {
     uint64_t waited_us = (clock_boot_ns() - container->release_since_ns) / NS_PER_US;
     unsigned bucket = waited_us ? 64 - (unsigned)__builtin_clzll(waited_us) : 0;
 
     if (container->evicted) {
         pipeline->counters.released_evicted++;
-    } else if (container->given_up) {
+    } else if (container->given_up && !found) {
         pipeline->counters.released_expired++;
     } else {
         pipeline->counters.released_on_arrival++;
@@ -53,7 +54,7 @@ static int let_go(
     if (r == -ENOSPC) { /* nothing to wait for, or no room to wait in */
         r = place_emit(pipeline, &event, now_ns);
         if (r == 0)
-            count(pipeline, from);
+            count(pipeline, from, event.container != context);
     }
     return r;
 }

@@ -133,7 +133,10 @@ int render_process_head(struct render_context *context, struct process *process,
     }
     to = PUT(to, "\"tid\":");
     to = put_u64(to, process->tgid);
-    to = process->in_init_tree ? PUT(to, ",\"in_init_tree\":true,") : PUT(to, ",\"in_init_tree\":false,");
+    if (process->origin == PROCESS_UNKNOWN)
+        to = PUT(to, ",");
+    else
+        to = process->in_init_tree ? PUT(to, ",\"in_init_tree\":true,") : PUT(to, ",\"in_init_tree\":false,");
     size = (size_t)(to - buffer);
     head = malloc(size); /* exact: there are many of these */
     if (!head)
@@ -146,38 +149,49 @@ int render_process_head(struct render_context *context, struct process *process,
     return 0;
 }
 
-static void append_member(struct text *out, const char *key, const char *value)
+/* A comma unless it is the first of its object. */
+static void append_comma(struct text *out)
+{
+    if (out->size > 0 && out->data[out->size - 1] != '{')
+        text_append_char(out, ',');
+}
+
+static void append_member(struct text *out, const char *key, const char *value, size_t budget)
 {
     if (!value || !*value)
         return;
-    text_append_char(out, ',');
-    text_append_json_string(out, key);
-    text_append_char(out, ':');
-    text_append_json_string(out, value);
+    append_comma(out);
+    text_append_format(out, "\"%s\":\"", key);
+    (void)text_append_json(out, value, strlen(value), budget);
+    text_append_char(out, '"');
 }
 
-static void append_pairs(struct text *out, const char *key, const struct pod_pair *pairs, size_t count)
+/* What comes behind the labels and annotations: their marks, the container's closing braces, "docker". */
+#define PAIRS_RESERVE 160
+
+static void append_pairs(
+    struct text *out, const char *key, const struct pod_pair *pairs, size_t count, bool mark)
 {
-    bool first = true, truncated = false;
+    size_t last = RENDER_POD_BUDGET - PAIRS_RESERVE;
+    bool truncated = false;
 
     if (count == 0)
         return;
     text_append_format(out, ",\"%s\":{", key);
     for (size_t i = 0; i < count; i++) {
-        /* Worst case of escaping is six bytes for one. */
-        if (out->size + 6 * (strlen(pairs[i].key) + strlen(pairs[i].value)) + 256 > RENDER_POD_BUDGET) {
-            truncated = true;
-            continue;
-        }
-        if (!first)
-            text_append_char(out, ',');
-        first = false;
+        size_t before = out->size;
+
+        append_comma(out);
         text_append_json_string(out, pairs[i].key);
         text_append_char(out, ':');
         text_append_json_string(out, pairs[i].value);
+        if (out->size > last) {
+            out->size = before;
+            truncated = true;
+        }
     }
     text_append_char(out, '}');
-    if (truncated)
+    if (truncated && mark)
         text_append_format(out, ",\"%s_truncated\":true", key);
 }
 
@@ -193,17 +207,11 @@ static void append_container(struct text *out, const struct container *container
     text_append_string(out, container->identity.container_id);
     text_append_char(out, '"');
     if (status) {
-        append_member(out, "name", status->name);
+        append_member(out, "name", status->name, RENDER_NAME_BUDGET);
         if (status->image || status->image_id) {
             text_append_string(out, ",\"image\":{");
-            if (status->image_id) {
-                text_append_string(out, "\"id\":");
-                text_append_json_string(out, status->image_id);
-            }
-            if (status->image) {
-                text_append_string(out, status->image_id ? ",\"name\":" : "\"name\":");
-                text_append_json_string(out, status->image);
-            }
+            append_member(out, "id", status->image_id, RENDER_IMAGE_BUDGET);
+            append_member(out, "name", status->image, RENDER_IMAGE_BUDGET);
             text_append_char(out, '}');
         }
         if (status->started_unix_ns) {
@@ -227,10 +235,10 @@ static size_t build_container(
     size_t split = SIZE_MAX;
 
     if (pod) {
-        text_append_string(out, "\"pod\":{\"namespace\":");
-        text_append_json_string(out, pod->namespace_ ? pod->namespace_ : "");
-        append_member(out, "name", pod->name);
-        append_member(out, "uid", pod->uid);
+        text_append_string(out, "\"pod\":{");
+        append_member(out, "namespace", pod->namespace_, RENDER_NAME_BUDGET);
+        append_member(out, "name", pod->name, RENDER_NAME_BUDGET);
+        append_member(out, "uid", pod->uid, RENDER_NAME_BUDGET);
     } else if (identity->pod_uid[0]) {
         text_append_format(out, "\"pod\":{\"uid\":\"%s\"", identity->pod_uid);
     }
@@ -238,11 +246,12 @@ static size_t build_container(
         append_container(
             out, container, pod ? pod_find_container(pod, identity->container_id) : NULL, &split);
     if (pod) {
-        append_member(out, "workload", pod->workload);
-        append_member(out, "workload_kind", pod->workload_kind);
-        append_pairs(out, "pod_labels", pod->labels, pod->label_count);
+        append_member(out, "workload", pod->workload, RENDER_NAME_BUDGET);
+        append_member(out, "workload_kind", pod->workload_kind, RENDER_NAME_BUDGET);
+        append_pairs(out, "pod_labels", pod->labels, pod->label_count, context->options->own_fields);
         if (context->options->annotations)
-            append_pairs(out, "pod_annotations", pod->annotations, pod->annotation_count);
+            append_pairs(out, "pod_annotations", pod->annotations, pod->annotation_count,
+                context->options->own_fields);
     }
     if (pod || identity->pod_uid[0])
         text_append_string(out, "},");

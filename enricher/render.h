@@ -19,14 +19,17 @@ struct container;
 struct process;
 struct text;
 
-/* A container's fragment is at most this long; labels that do not fit are left out and "pod_labels_truncated" says so. */
+/* A container's fragment is at most this long, whatever the source tells; labels that do not fit are left out and "pod_labels_truncated" says so. */
 #define RENDER_POD_BUDGET 7000
+/* Rendered bytes of one string in it: what Kubernetes allows fits unless it is full of escapes. */
+#define RENDER_NAME_BUDGET  512
+#define RENDER_IMAGE_BUDGET 1024
 
 #define RENDER_NODE_NAME_MAX 253 /* a DNS name */
 
 struct render_options {
     const char *node_name; /* at most RENDER_NODE_NAME_MAX bytes of it are used */
-    bool own_fields;       /* pod_state, role, args, id, held_ms */
+    bool own_fields;       /* pod_state, role, args, id, held_ms, pod_labels_truncated */
     bool annotations;
     struct image_options image;
 };

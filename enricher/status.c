@@ -46,11 +46,17 @@ static void open_object(struct text *out, const char *key)
 
 static void put_by_type(struct text *out, const char *key, const uint64_t *counts)
 {
+    uint64_t other = 0; /* types that this version does not know */
+
     open_object(out, key);
     for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
-        if (counts[type])
+        if (!record_fixed_bytes(type))
+            other += counts[type];
+        else if (counts[type])
             put_u64(out, record_type_name(type), counts[type]);
     }
+    if (other)
+        put_u64(out, "other", other);
     text_append_char(out, '}');
 }
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/enricher/pipeline_kit.h"
+
+#include <stdlib.h>
+
+#include "common/utf8.h"
+
+struct kit kit;
+
+/* ---- the output -------------------------------------------------------------------------------------------- */
+
+static char block[OUTPUT_LINE_MAX + 16];
+
+#define CANARY '\x5a'
+
+char *output_reserve(struct output *output, size_t max)
+{
+    (void)output;
+    cr_assert_leq(max, OUTPUT_LINE_MAX);
+    kit.reserved = max > kit.reserved ? max : kit.reserved;
+    memset(block + max, CANARY, 16);
+    return kit.room > 0 ? block : NULL;
+}
+
+void output_commit(struct output *output, size_t size)
+{
+    (void)output;
+    cr_assert_eq(block[size - 1], '\n');
+    cr_assert_leq(size, OUTPUT_LINE_MAX);
+    cr_assert_lt(kit.line_count, KIT_LINES_MAX);
+    cr_assert_null(memchr(block, '\0', size));
+    kit.lines[kit.line_count++] = strndup(block, size - 1);
+    kit.room--;
+}
+
+/* ---- start and stop ------------------------------------------------------------------------------------------ */
+
+static void on_ask(void *arg)
+{
+    (void)arg;
+    kit.asks++;
+}
+
+static void on_changed(void *arg, struct pod *pod)
+{
+    (void)arg;
+    pipeline_pod_changed(&kit.pipeline, pod, kit.now);
+}
+
+void kit_start(void)
+{
+    const struct pod_table_limits pod_limits = {.max_pods = 100, .max_bytes = 1 << 20, .grace_ns = 300 * SEC};
+
+    kit.now = 1000 * SEC;
+    kit.asks = 0;
+    kit.line_count = 0;
+    kit.room = SIZE_MAX;
+    kit.reserved = 0;
+    cr_assert_eq(pod_table_new(&kit.pods, &pod_limits, on_changed, NULL), 0);
+    cr_assert_eq(hold_new(&kit.hold, -1, &kit.limits), 0);
+    cr_assert_eq(emit_init(&kit.emit, &kit.render, NULL, "01234567-89ab-cdef-0123-456789abcdef"), 0);
+    kit.pipeline = (struct pipeline){
+        .options = &kit.options, .pods = kit.pods, .hold = kit.hold, .emit = &kit.emit, .ask = on_ask};
+    cr_assert_eq(pipeline_init(&kit.pipeline, kit.now), 0);
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, CG_HOST, NONE, kit.now, "/"));
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, CG_A, NONE, kit.now, PATH_A));
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, CG_B, NONE, kit.now, PATH_B));
+}
+
+void kit_setup(void)
+{
+    kit.limits = (struct hold_limits){.max_events = 10000, .max_bytes = 16 << 20};
+    kit.options = (struct pipeline_options){.hold_timeout_ns = 30 * SEC,
+        .container_timeout_ns = 5 * SEC,
+        .process_grace_ns = 5 * SEC,
+        .cgroup_grace_ns = 300 * SEC,
+        .max_cgroups = 1000,
+        .retry = {200 * NS_PER_MS, 5 * SEC},
+        .own_events = true};
+    kit.render =
+        (struct render_options){.node_name = "node1", .own_fields = true, .image = {.own_fields = true}};
+    kit_start();
+}
+
+void kit_stop(void)
+{
+    pipeline_deinit(&kit.pipeline);
+    emit_deinit(&kit.emit);
+    kit.pods = pod_table_free(kit.pods);
+    kit.hold = hold_free(kit.hold);
+    while (kit.line_count > 0)
+        free(kit.lines[--kit.line_count]);
+}
+
+void kit_teardown(void)
+{
+    kit_stop();
+}
+
+/* ---- what comes in ----------------------------------------------------------------------------------------- */
+
+int kit_try(const struct record_header *record)
+{
+    return pipeline_record(&kit.pipeline, record, kit.now);
+}
+
+void kit_feed(const struct record_header *record)
+{
+    cr_assert_eq(kit_try(record), 0);
+}
+
+void kit_pass(uint64_t ns)
+{
+    kit.now += ns;
+    pipeline_turn(&kit.pipeline, kit.now);
+}
+
+void kit_tell_pod(const char *uid, const char *name, const char *container_id)
+{
+    struct pod_pair label = {STR("app"), STR("web")};
+    struct pod_container container = {
+        .name = STR("main"), .id = (char *)container_id, .runtime = STR("containerd"), .image = STR("img:1")};
+    struct pod pod = {.uid = (char *)uid,
+        .namespace_ = STR("shop"),
+        .name = (char *)name,
+        .labels = &label,
+        .label_count = 1,
+        .containers = &container,
+        .container_count = container_id ? 1 : 0,
+        .workload = STR("web"),
+        .workload_kind = STR("Deployment")};
+
+    cr_assert_eq(pod_table_merge(kit.pods, POD_SOURCE_KUBELET, &pod, kit.now), 0);
+    pipeline_turn(&kit.pipeline, kit.now);
+}
+
+/* ---- what went out ------------------------------------------------------------------------------------------ */
+
+static void expect_utf8(const char *line)
+{
+    size_t size = strlen(line);
+
+    for (size_t at = 0; at < size;) {
+        struct utf8_char c = utf8_decode((const uint8_t *)line + at, size - at);
+
+        cr_assert(c.valid, "byte %zu of: %s", at, line);
+        cr_assert(c.code >= 0x20 && c.code != 0x7f, "control character in: %s", line);
+        at += c.size;
+    }
+}
+
+json_t *kit_parse(size_t index)
+{
+    json_error_t error;
+    json_t *line;
+
+    cr_assert_lt(index, kit.line_count, "line %zu of %zu", index, kit.line_count);
+    expect_utf8(kit.lines[index]);
+    line = json_loads(kit.lines[index], JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    cr_assert_not_null(line, "%s: %s", error.text, kit.lines[index]);
+    return line;
+}
+
+json_t *kit_at(json_t *line, const char *a, const char *b, const char *c)
+{
+    json_t *at = json_object_get(line, a);
+
+    if (b)
+        at = json_object_get(at, b);
+    return c ? json_object_get(at, c) : at;
+}
+
+const char *kit_string(json_t *line, const char *a, const char *b, const char *c)
+{
+    const char *string = json_string_value(kit_at(line, a, b, c));
+
+    return string ? string : "";
+}
+
+void kit_expect_state(size_t index, const char *event, const char *state, const char *pod)
+{
+    json_t *line = kit_parse(index), *process = kit_at(line, event, "process", NULL);
+
+    cr_assert_not_null(process, "line %zu is no %s: %s", index, event, kit.lines[index]);
+    cr_expect_str_eq(kit_string(process, "pod_state", NULL, NULL), state);
+    cr_expect_str_eq(kit_string(process, "pod", "name", NULL), pod);
+    json_decref(line);
+}
+
+void kit_expect_balanced(void)
+{
+    const struct counters *counters = &kit.pipeline.counters;
+    uint64_t received = 0, gone = 0;
+
+    for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
+        if (type == RECORD_FORK || type == RECORD_EXEC || type == RECORD_EXIT || type == RECORD_HOOK ||
+            type == RECORD_LOST)
+            received += counters->received[type];
+        gone += counters->emitted[type] + counters->dropped[type];
+    }
+    cr_expect_eq(received, gone + hold_count(kit.hold)); /* E3 */
+}
