@@ -295,7 +295,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage && exit 0 ;;
     --follow) follow=1 ;;
-    --insecure-skip-tls-verify) enricher_options="$enricher_options $1" ;;
+    --insecure-skip-tls-verify) enricher_options="$enricher_options $1 on" ;;
     --seconds | --late | --kubelet | --user | --token-file | --ca-file | --client-cert | --client-key)
         [ $# -ge 2 ] || { printf 'run: %s wants a value\n' "$1" >&2 && exit 2; }
         case $1 in

@@ -191,14 +191,6 @@ static void show_log(const char *name, const char *path)
     }
 }
 
-static void show_logs(void)
-{
-    if (!current)
-        return;
-    show_log("collector", current->collector_log);
-    show_log("enricher", current->enricher_log);
-}
-
 /* A folder that the unprivileged user cannot enter (a clone in /root) must not matter. */
 static int copy_program(const char *from, const char *to)
 {
@@ -233,13 +225,12 @@ void node_init(struct node *node)
         (void)signal(SIGTERM, on_signal);
         (void)signal(SIGINT, on_signal);
         (void)signal(SIGPIPE, SIG_IGN);
-        tap_on_failure(show_logs);
     }
     if (current)
         node_end(current);
     *node = (struct node){.output_fd = -1};
     (void)snprintf(node->dir, sizeof(node->dir), "/tmp/podkin-e2e.XXXXXX");
-    if (!mkdtemp(node->dir) || chmod(node->dir, 0711) < 0)
+    if (!mkdtemp(node->dir) || chmod(node->dir, 0755) < 0)
         die(node->dir);
     (void)snprintf(path, sizeof(path), "%s/out", node->dir);
     if (mkdir(path, 0755) < 0 || chown(path, node_uid(), node_gid()) < 0)
@@ -270,6 +261,10 @@ void node_end(struct node *node)
     if (current != node)
         return;
     current = NULL;
+    if (tap_failed()) {
+        show_log("collector", node->collector_log);
+        show_log("enricher", node->enricher_log);
+    }
     if (getenv("PODKIN_E2E_KEEP")) {
         tap_note("kept: %s", node->dir);
         return;

@@ -42,7 +42,9 @@ bool scene_start_enricher(struct scene *scene, ...)
     va_end(ap);
     fine = node_start_enricher(&scene->node, "--source", scene->source, options[0], options[1], options[2],
         options[3], options[4], options[5], options[6], options[7], NULL);
-    if (!scene->events.private)
+    if (scene->node.to_pipe)
+        events_open_pipe(&scene->events, scene->node.output_fd);
+    else if (!scene->events.private)
         events_open_file(&scene->events, scene->node.output);
     return fine;
 }

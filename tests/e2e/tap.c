@@ -8,7 +8,6 @@
 static struct {
     bool failed, skipped;
     char reason[256];
-    void (*on_failure)(void);
 } state;
 
 __attribute__((format(printf, 1, 0))) static void print_comment(const char *format, va_list ap)
@@ -59,9 +58,9 @@ void tap_skip(const char *format, ...)
     va_end(ap);
 }
 
-void tap_on_failure(void (*fn)(void))
+bool tap_failed(void)
 {
-    state.on_failure = fn;
+    return state.failed;
 }
 
 int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv)
@@ -82,8 +81,6 @@ int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv)
             continue;
         state.failed = state.skipped = false;
         cases[i].fn();
-        if (state.failed && state.on_failure)
-            state.on_failure();
         printf("%sok %zu - %s%s%s\n", state.failed ? "not " : "", ++number, cases[i].name,
             state.skipped ? " # SKIP " : "", state.skipped ? state.reason : "");
         (void)fflush(stdout);

@@ -18,8 +18,8 @@ int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv);
 /* Reason for which the whole program cannot run here (root, BPF, cgroup2), NULL when it can. Given by node.c. */
 const char *tap_missing(void);
 
-/* Called after a failed case, to show what the daemons said. */
-void tap_on_failure(void (*fn)(void));
+/* The case under way has failed already. */
+bool tap_failed(void);
 
 bool tap_expect_at(bool condition, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

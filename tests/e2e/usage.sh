@@ -58,7 +58,7 @@ expect 2 --bogus 'enricher: an unknown option' "$enricher" --bogus
 expect 2 --hold-timeout 'enricher: a duration without unit' "$enricher" --hold-timeout 30
 expect 2 --loop 'enricher: a loop that is none' "$enricher" --loop fast
 expect 2 carrier 'enricher: an unknown kind of source' "$enricher" --source carrier:pigeon
-expect 2 --source 'enricher: a source without a place' "$enricher" --source kubelet:
+expect 2 kubelet: 'enricher: a source without a place' "$enricher" --source kubelet:
 expect 2 --export-own-events 'enricher: neither on nor off' "$enricher" --export-own-events perhaps
 expect 2 events-socket 'enricher: a path too long for a socket' "$enricher" --check --events-socket "/run/$(printf '%0120d' 0)"
 expect 2 e1:3: 'enricher: a bad value, by file and line' "$enricher" --config "$(file e1 'hold-timeout = 20s
