@@ -124,9 +124,10 @@ make_pod() {
 
 # print_pod APP UID CONTAINER-ID: as the kubelet's /pods shows it.
 print_pod() {
+    suffix=$(echo "$2" | cut -c1-5 | tr 0123456789aeiou bcdfghjklmnpqrs)
     now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     cat <<END
-{"metadata":{"name":"$1-7d4b9c5f6d-x2k9p","generateName":"$1-7d4b9c5f6d-","namespace":"demo","uid":"$2","resourceVersion":"365",
+{"metadata":{"name":"$1-7d4b9c5f6d-$suffix","generateName":"$1-7d4b9c5f6d-","namespace":"demo","uid":"$2","resourceVersion":"365",
 "creationTimestamp":"$now","labels":{"app":"$1","pod-template-hash":"7d4b9c5f6d","tier":"demo"},
 "annotations":{"kubernetes.io/config.seen":"$now","kubernetes.io/config.source":"api"},
 "ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"$1-7d4b9c5f6d","uid":"0e2e4b2c-6b1f-4f0e-8a53-5f7c6f2d9a10",
@@ -148,19 +149,19 @@ in_pod() {
 
 start_nginx() {
     port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
-    mkdir -p "$dir/nginx/tmp"
-    cat >"$dir/nginx/nginx.conf" <<END
-daemon off; worker_processes 4; user $user $group; pid $dir/nginx/pid; error_log $dir/nginx/error.log;
+    mkdir "$dir/tmp"
+    cat >"$dir/nginx.conf" <<END
+daemon off; worker_processes 4; user $user $group; pid $dir/nginx.pid; error_log $dir/nginx.log;
 events { worker_connections 128; }
 http {
-  access_log off; client_body_temp_path $dir/nginx/tmp; proxy_temp_path $dir/nginx/tmp/p; fastcgi_temp_path $dir/nginx/tmp/f;
-  uwsgi_temp_path $dir/nginx/tmp/u; scgi_temp_path $dir/nginx/tmp/s;
+  access_log off; client_body_temp_path $dir/tmp; proxy_temp_path $dir/tmp/p; fastcgi_temp_path $dir/tmp/f;
+  uwsgi_temp_path $dir/tmp/u; scgi_temp_path $dir/tmp/s;
   server { listen 127.0.0.1:$port; location / { return 200 "hello\n"; } }
 }
 END
-    in_pod "$1" "$nginx" -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log"
+    in_pod "$1" "$nginx" -e /dev/null -c "$dir/nginx.conf"
     nginx_pid=$!
-    wait_for nginx "$dir/nginx/pid" "$nginx_pid"
+    wait_for nginx "$dir/nginx.pid" "$nginx_pid"
 }
 
 start_shell() {
@@ -284,9 +285,9 @@ demo_node() {
     workloads=
     # What is still held for a moment, and the collector's and the enricher's naps.
     sleep 1
+    end_processes "$viewer_pid"
     end_processes "$enricher_pid"
     wait "$summary_pid" && summary_status=0 || summary_status=$?
-    end_processes "$viewer_pid"
     cat "$dir/summary"
     return "$summary_status"
 }

@@ -18,8 +18,9 @@
 #include "tests/e2e/scene.h"
 #include "tests/e2e/standin.h"
 
-#define LATE_NS       5000000000u
-#define MEDIAN_MAX_MS 5.0
+#define LATE_NS 5000000000u
+#define MEDIAN_MAX_MS                                                                                        \
+    50.0 /* test_metadata.c holds the release to 5 ms; here the machine is busy with the server, too */
 
 static struct scene scene;
 static struct standin standin;
