@@ -101,12 +101,13 @@ static __always_inline void image_fill_fixed(
     struct record_process *r, struct task_struct *leader, enum access access)
 {
     struct pid_in_namespace pid;
+    struct task_struct *parent = READ(access, leader, real_parent); /* once: it may change at any time */
     struct mm_struct *mm = READ(access, leader, mm);
     struct file *file = NULL;
 
     r->flags = 0;
-    r->parent_tgid = READ(access, leader, real_parent, tgid);
-    r->parent_start_ns = READ(access, leader, real_parent, group_leader, start_boottime);
+    r->parent_tgid = READ(access, parent, tgid);
+    r->parent_start_ns = READ(access, parent, group_leader, start_boottime);
     process_read_pid(leader, access, &pid);
     r->ns_pid = pid.nr;
     if (process_in_init_tree(leader, &pid))

@@ -41,6 +41,7 @@ static long path_step(__u32 index, struct path_walk *walk)
     struct mount *mount = walk->mount;
     struct qstr name = {};
     __u64 size, offset;
+    long copied;
     char first = 0;
 
     if (dentry == walk->root_dentry && mount == walk->root_mount)
@@ -73,7 +74,16 @@ static long path_step(__u32 index, struct path_walk *walk)
     }
     offset = (walk->offset - size - 1) & (RECORD_PATH_MAX - 1);
     walk->buffer[offset] = '/';
-    bpf_probe_read_kernel(walk->buffer + offset + 1, size, name.name);
+    /* Length and address of a name are not read as one: a rename in between pairs a long length with a short name. A name has a NUL behind it,
+     * and nothing beyond is copied: it may be anything of the kernel's. What stood there is the slash of the component before, or spare. */
+    copied = bpf_probe_read_kernel_str(walk->buffer + offset + 1, size + 1, name.name);
+    walk->buffer[offset + 1 + size] = '/';
+    if (copied < 0) {
+        walk->flags |= PATH_TRUNCATED;
+        return 1;
+    }
+    if ((__u64)copied != size + 1) /* once more: each try is a step */
+        return 0;
     walk->offset = offset;
     walk->dentry = parent;
     return parent == dentry;

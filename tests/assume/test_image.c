@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +278,70 @@ Test(image, cwd_beyond_4_kib_keeps_its_end_and_is_flagged)
     cr_assert_not_null(e);
     cr_expect_eq(e->cwd.size, 20 * 201);
     cr_expect_eq(observe_text(e, e->cwd)[0], '/');
+    observe_end(o);
+}
+
+/* Renames `from` to `to` and back until it is killed. */
+static pid_t start_renaming(const char *from, const char *to)
+{
+    pid_t pid = fork();
+
+    cr_assert_geq(pid, 0);
+    while (pid == 0) {
+        if (rename(from, to) || rename(to, from))
+            _exit(1);
+    }
+    return pid;
+}
+
+/* A name's length and its address change one after the other: what is read in between must not be taken together. */
+Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
+{
+    struct observer *o = observe_begin();
+    char root[] = "/dev/shm/podkin-rename-XXXXXX"; /* where renaming is fast */
+    char short_path[128], long_path[512], name[231];
+    size_t seen = 0;
+    pid_t renamer;
+
+    cr_assert_not_null(mkdtemp(root));
+    memset(name, 'L', 230);
+    name[230] = '\0';
+    (void)snprintf(short_path, sizeof(short_path), "%s/s", root);
+    (void)snprintf(long_path, sizeof(long_path), "%s/%s", root, name);
+    cr_assert_eq(mkdir(short_path, 0700), 0);
+    cr_assert_eq(chdir(short_path), 0);
+    renamer = start_renaming(short_path, long_path);
+    for (int i = 0; i < 1000; i++) {
+        int status;
+        pid_t pid = vfork();
+
+        if (pid == 0) {
+            (void)execv("/bin/true", (char *const *)true_argv);
+            _exit(127);
+        }
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        if (i % 100 == 0)
+            observe_drain(o);
+    }
+    (void)kill(renamer, SIGKILL);
+    (void)waitpid(renamer, NULL, 0);
+    observe_drain(o);
+    for (size_t i = 0; i < o->count; i++) {
+        const struct record_process *e = (const void *)o->records[i];
+        const char *cwd;
+
+        if (e->header.type != RECORD_EXEC)
+            continue;
+        seen++;
+        cwd = observe_text(e, e->cwd);
+        if (strncmp(cwd, root, strlen(root)) == 0 && cwd[strlen(root)] == '/')
+            cr_expect(strcmp(cwd, short_path) == 0 || strcmp(cwd, long_path) == 0, "%s", cwd);
+    }
+    cr_expect_geq(seen, 1000);
+    cr_assert_eq(chdir("/"), 0);
+    (void)rmdir(short_path);
+    (void)rmdir(long_path);
+    cr_expect_eq(rmdir(root), 0);
     observe_end(o);
 }
 

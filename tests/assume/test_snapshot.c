@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "tests/assume/observe.h"
 
 #define FIRST_SEQ 1000
@@ -91,8 +92,9 @@ Test(snapshot, is_sealed_counted_and_numbered)
     cr_expect_eq(((const struct record_snapshot_end *)last)->cgroup_count, cgroups);
     cr_expect_gt(processes, 0);
     cr_expect_gt(cgroups, 0);
-    cr_expect_eq(fcntl(snapshot_fd(taken.snapshot), F_GET_SEALS),
-        F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    cr_expect_eq(
+        fd_check_seals(snapshot_fd(taken.snapshot), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL),
+        0);
     cr_expect_eq(snapshot_step(taken.snapshot), SNAPSHOT_DONE);
     drop(&taken);
     observe_end(o);
