@@ -9,16 +9,17 @@ struct kit kit;
 
 /* ---- the output -------------------------------------------------------------------------------------------- */
 
-static char block[OUTPUT_LINE_MAX + 16];
+#define CANARY 64
 
-#define CANARY '\x5a'
+static char block[OUTPUT_LINE_MAX + CANARY];
+static size_t reserved;
 
 char *output_reserve(struct output *output, size_t max)
 {
     (void)output;
     cr_assert_leq(max, OUTPUT_LINE_MAX);
-    kit.reserved = max > kit.reserved ? max : kit.reserved;
-    memset(block + max, CANARY, 16);
+    reserved = max;
+    memset(block + max, 'c', CANARY);
     return kit.room > 0 ? block : NULL;
 }
 
@@ -26,7 +27,9 @@ void output_commit(struct output *output, size_t size)
 {
     (void)output;
     cr_assert_eq(block[size - 1], '\n');
-    cr_assert_leq(size, OUTPUT_LINE_MAX);
+    cr_assert_leq(size, reserved);
+    for (size_t i = 0; i < CANARY; i++)
+        cr_assert_eq(block[reserved + i], 'c', "written behind what was reserved");
     cr_assert_lt(kit.line_count, KIT_LINES_MAX);
     cr_assert_null(memchr(block, '\0', size));
     kit.lines[kit.line_count++] = strndup(block, size - 1);
@@ -55,7 +58,6 @@ void kit_start(void)
     kit.asks = 0;
     kit.line_count = 0;
     kit.room = SIZE_MAX;
-    kit.reserved = 0;
     cr_assert_eq(pod_table_new(&kit.pods, &pod_limits, on_changed, NULL), 0);
     cr_assert_eq(hold_new(&kit.hold, -1, &kit.limits), 0);
     cr_assert_eq(emit_init(&kit.emit, &kit.render, NULL, "01234567-89ab-cdef-0123-456789abcdef"), 0);

@@ -49,8 +49,7 @@ struct kit {
     struct make_record record; /* for make_…() */
     char *lines[KIT_LINES_MAX];
     size_t line_count;
-    size_t room;     /* lines that the output still takes */
-    size_t reserved; /* the most that was asked for at once */
+    size_t room; /* lines that the output still takes */
 };
 extern struct kit kit;
 
