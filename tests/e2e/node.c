@@ -308,8 +308,31 @@ static size_t add_options(const char **argv, size_t count, va_list ap)
     return count;
 }
 
+static unsigned count_in_log(const char *log, const char *text)
+{
+    CLEANUP_FILE FILE *file = fopen(log, "re");
+    char line[2048];
+    unsigned count = 0;
+
+    while (file && fgets(line, sizeof(line), file))
+        count += strstr(line, text) != NULL;
+    return count;
+}
+
+/* The socket is there a moment before its user may connect; this line comes after, and after an earlier collector's. */
+static bool wait_ready(const struct node *node, unsigned ready_before)
+{
+    for (unsigned waited = 0; waited < 15000 && node_is_running(node->collector); waited += 2) {
+        if (count_in_log(node->collector_log, "ready: ") > ready_before)
+            return true;
+        node_sleep_ms(2);
+    }
+    return false;
+}
+
 bool node_start_collector(struct node *node, ...)
 {
+    unsigned ready_before = count_in_log(node->collector_log, "ready: ");
     char program[512];
     const char *argv[ARGS_MAX] = {program, "--socket", node->socket, "--peer-user", NODE_USER};
     va_list ap;
@@ -320,7 +343,7 @@ bool node_start_collector(struct node *node, ...)
     va_end(ap);
     (void)unlink(node->socket);
     node->collector = spawn(node->collector_log, -1, false, argv);
-    return tap_expect(wait_socket(node->socket, node->collector), "the collector did not get ready");
+    return tap_expect(wait_ready(node, ready_before), "the collector did not get ready");
 }
 
 bool node_start_enricher(struct node *node, ...)
@@ -370,14 +393,7 @@ int node_stop_enricher(struct node *node, int number)
 
 bool node_log_contains(const char *log, const char *text)
 {
-    CLEANUP_FILE FILE *file = fopen(log, "re");
-    char line[2048];
-
-    while (file && fgets(line, sizeof(line), file)) {
-        if (strstr(line, text))
-            return true;
-    }
-    return false;
+    return count_in_log(log, text) > 0;
 }
 
 bool node_wait_log(const char *log, const char *text, unsigned timeout_ms)
