@@ -131,6 +131,15 @@ static void merge_pods(struct source_file *file)
         file_say(file, "%zu items left out: expected Pods with metadata.uid", skipped);
 }
 
+/* What happened while we read, or what nobody will tell us. */
+static void look_later(struct source_file *file)
+{
+    if (file->changed || file->look)
+        loop_timer_arm(file->loop, &file->timer, loop_now(file->loop) + SOURCE_FILE_DEBOUNCE_NS);
+    else if (file->watch < 0)
+        loop_timer_arm(file->loop, &file->timer, loop_now(file->loop) + SOURCE_FILE_LOOK_NS);
+}
+
 static void finish_reading(struct source_file *file, int error)
 {
     if (error == 0)
@@ -142,8 +151,7 @@ static void finish_reading(struct source_file *file, int error)
     else if (!file->changed) /* else: it was written while we read, and the next look tells */
         file_fail(file, "%s", error == -EINVAL ? pod_json_error(file->parser) : strerror(-error));
     end_reading(file);
-    if (file->changed || file->look)
-        loop_timer_arm(file->loop, &file->timer, loop_now(file->loop) + SOURCE_FILE_DEBOUNCE_NS);
+    look_later(file);
 }
 
 /* One piece a turn: a large file must not hold up the events. */
@@ -236,8 +244,8 @@ static void on_timer(void *arg, uint64_t now_ns)
     watch_folder(file);
     file->looked_ns = now_ns;
     begin_reading(file);
-    if (file->watch < 0 && file->fd < 0)
-        loop_timer_arm(file->loop, &file->timer, now_ns + SOURCE_FILE_LOOK_NS);
+    if (file->fd < 0)
+        look_later(file);
 }
 
 /* Soon, but a timer that is set already stays: a file that is written without end is read all the same. */
