@@ -55,6 +55,16 @@ static int make_folder(const char *path, gid_t peer_gid)
     return 0;
 }
 
+/* The peer may make files in our folder, so also one of our name: nothing of its is a reason not to start. */
+static void remove_squatter(const char *path, uid_t peer_uid)
+{
+    struct stat status;
+
+    if (peer_uid != geteuid() && lstat(path, &status) == 0 && status.st_uid == peer_uid &&
+        !S_ISDIR(status.st_mode))
+        (void)unlink(path);
+}
+
 int handoff_open(struct handoff *handoff, const char *path, uid_t peer_uid, gid_t peer_gid)
 {
     CLEANUP_FREE char *copy = strdup(path);
@@ -65,6 +75,7 @@ int handoff_open(struct handoff *handoff, const char *path, uid_t peer_uid, gid_
     r = make_folder(path, peer_gid);
     if (r < 0)
         return r;
+    remove_squatter(path, peer_uid);
     listener = unix_listen(path, peer_gid);
     if (listener < 0)
         return listener;

@@ -51,6 +51,30 @@ static void setup(void)
     cr_assert_eq(handoff_open(&handoff, path, getuid(), (gid_t)-1), 0);
 }
 
+Test(handoff, nothing_that_the_peer_put_in_our_place_keeps_us_from_listening)
+{
+    struct handoff squatted = HANDOFF_EMPTY;
+    struct stat status;
+    char folder_of_both[] = "/tmp/podkin-squat-XXXXXX", place[64];
+
+    if (geteuid() != 0)
+        cr_skip_test("needs root");
+    cr_assert_not_null(mkdtemp(folder_of_both));
+    (void)snprintf(place, sizeof(place), "%s/socket", folder_of_both);
+    cr_assert_eq(symlink("/etc/passwd", place), 0);
+    cr_assert_eq(lchown(place, NOBODY, NOBODY), 0);
+    cr_assert_eq(handoff_open(&squatted, place, NOBODY, NOBODY), 0);
+    cr_assert_eq(lstat(place, &status), 0);
+    cr_expect(S_ISSOCK(status.st_mode));
+    cr_expect_eq(status.st_uid, geteuid());
+    handoff_close(&squatted);
+
+    cr_assert_eq(symlink("/etc/passwd", place), 0); /* of somebody else: it stays */
+    cr_expect_eq(handoff_open(&squatted, place, NOBODY, NOBODY), -EEXIST);
+    cr_assert_eq(unlink(place), 0);
+    cr_expect_eq(rmdir(folder_of_both), 0);
+}
+
 static void teardown(void)
 {
     handoff_close(&handoff);
