@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * The tree of cgroups: made, removed, a process moved. The tracepoints fire for each v1 hierarchy too, with ids of other trees: only one
- * hierarchy counts. Included by process.bpf.c: one object, one ring.
+ * The tree of cgroups: made, removed, a process moved. The tracepoints fire for each v1 hierarchy too, with
+ * ids of other trees: only one hierarchy counts. Included by process.bpf.c: one object, one ring.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -74,7 +74,8 @@ static __always_inline int on_cgroup(__u8 type, struct cgroup *cgroup, const cha
     return 0;
 }
 
-/* One thread that moves within a threaded subtree stays in its process's domain: only whole processes are reported. */
+/* One thread that moves within a threaded subtree stays in its process's domain: only whole processes are
+ * reported. */
 static __always_inline int on_attach(
     struct cgroup *cgroup, const char *path, struct task_struct *task, bool whole, enum access access)
 {

@@ -3,8 +3,9 @@
 /*
  * What the programs keep a CPU, in an array that the collector maps too.
  *
- * Counters only grow; each is a word, read by itself. refused_first is given back by the collector: it exchanges it for 0 once it has
- * taken note, and the next refusal sets it anew. The programs set refused_first, then refused_last, then count.
+ * Counters only grow; each is a word, read by itself. refused_first is given back by the collector: it
+ * exchanges it for 0 once it has taken note, and the next refusal sets it anew. The programs set
+ * refused_first, then refused_last, then count.
  */
 #include "common/record.h"
 

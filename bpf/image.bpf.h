@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * Assembles a struct record_process, for an exec and for the snapshot alike: the fixed part, then the tail in the order
- * filename, args, cwd, each where the one before it ends.
+ * Assembles a struct record_process, for an exec and for the snapshot alike: the fixed part, then the tail in
+ * the order filename, args, cwd, each where the one before it ends.
  *
- * The bounds look clumsy because the verifier of 6.1 has to see each of them: a position is masked to a power of two, and the memory
- * behind it is large enough for what may follow.
+ * The bounds look clumsy because the verifier of 6.1 has to see each of them: a position is masked to a power
+ * of two, and the memory behind it is large enough for what may follow.
  */
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -28,8 +28,9 @@ _Static_assert(
     sizeof(struct record_process) + RECORD_PATH_MAX + RECORD_ARGS_MAX <= IMAGE_POSITION_MASK, "fits");
 _Static_assert(sizeof(struct image_scratch) <= 32768, "what a per-CPU map may hold");
 
-volatile __u32 host_mnt_ns =
-    0; /* inode number of the host's mount namespace; the collector learns it from process 1 */
+/* Inode number of the host's mount namespace; the collector learns it from process 1 once the iterator is
+ * loaded. */
+volatile __u32 host_mnt_ns = 0;
 
 static __always_inline __u64 kernel_cap_read(const kernel_cap_t *cap)
 {
@@ -90,13 +91,15 @@ static __always_inline void image_fill_binary(struct record_process *r, struct f
     r->binary_dev = (dev & 0xff) | (dev >> 20) << 8 | (dev & 0xfff00) << 12;
     if (READ(access, inode, i_nlink) == 0)
         r->flags |= RECORD_PROCESS_BINARY_UNLINKED;
-    /* A kernel-internal mount (memfd) has an error code in place of a namespace: the read fails and leaves 0. */
+    /* A kernel-internal mount (memfd) has an error code in place of a namespace: the read fails and leaves
+     * 0. */
     r->binary_mnt_ns = BPF_CORE_READ(mount, mnt_ns, ns.inum);
     if (r->binary_mnt_ns && r->binary_mnt_ns == host_mnt_ns)
         r->flags |= RECORD_PROCESS_BINARY_HOST_MNT;
 }
 
-/* Everything but the task part of the header, image_start_ns and the tail. `leader` is a thread-group leader. */
+/* Everything but the task part of the header, image_start_ns and the tail. `leader` is a thread-group
+ * leader. */
 static __always_inline void image_fill_fixed(
     struct record_process *r, struct task_struct *leader, enum access access)
 {
@@ -163,8 +166,8 @@ static __always_inline __u64 image_append_path(struct image_scratch *s, __u64 po
     FORGET(size);
     if (size > RECORD_PATH_MAX)
         return position;
-    /* Copied by helper: a loop would cost more and the verifier more still. Source: the buffer has RECORD_PATH_MAX bytes from 0, and the
-     * address is only an address here. */
+    /* Copied by helper: a loop would cost more and the verifier more still. Source: the buffer has
+     * RECORD_PATH_MAX bytes from 0, and the address is only an address here. */
     if (bpf_probe_read_kernel(s->bytes + position, size, s->path + offset))
         return position;
     ret->offset = position;
@@ -192,7 +195,8 @@ static __always_inline __u64 image_append_cwd(struct image_scratch *s, __u64 pos
     return position;
 }
 
-/* Size of the record whose tail ends at `position`: rounded up, the gap cleared, within the scratch memory. */
+/* Size of the record whose tail ends at `position`: rounded up, the gap cleared, within the scratch
+ * memory. */
 static __always_inline __u32 image_finish(struct image_scratch *s, __u64 position)
 {
     FORGET(position);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * The kernel's types, as far as we touch them: field names matter, order and offsets do not (CO-RE relocates each access against
- * the running kernel). Good for 6.1 and later.
+ * The kernel's types, as far as we touch them: field names matter, order and offsets do not (CO-RE relocates
+ * each access against the running kernel). Good for 6.1 and later.
  */
 #include <linux/types.h>
 #include <stdbool.h>
@@ -21,7 +21,8 @@ typedef struct {
     __u32 val;
 } kgid_t;
 
-/* u32[2] up to 6.2, one u64 since: the same bytes on a little-endian machine, so it is only ever read as a whole. */
+/* u32[2] up to 6.2, one u64 since: the same bytes on a little-endian machine, so it is only ever read as a
+ * whole. */
 typedef struct {
     __u64 val;
 } kernel_cap_t;

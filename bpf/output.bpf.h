@@ -6,8 +6,9 @@
  *   fixed size:    output_begin() ─► fill ─► output_submit()
  *   variable size: assemble elsewhere ─► output_send()
  *
- * A record takes its sequence number before it asks for room, so that a refused one leaves a gap (R3). No record asks for a wake-up:
- * that costs the traced task twenty times the record. Only the one that finds the ring a quarter full for the first time does.
+ * A record takes its sequence number before it asks for room, so that a refused one leaves a gap (R3). No
+ * record asks for a wake-up: that costs the traced task twenty times the record. Only the one that finds the
+ * ring a quarter full for the first time does.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -23,7 +24,8 @@ enum output_class {
 const volatile __u64 epoch_ns = 0;   /* sequence numbers begin here */
 const volatile __u64 ring_bytes = 0; /* size of `ring` */
 
-/* Whether the ring was found above a quarter and not below since; on a line of its own: all CPUs read it for each record. */
+/* Whether the ring was found above a quarter and not below since; on a line of its own: all CPUs read it
+ * for each record. */
 struct {
     __u32 above_quarter;
     __u32 padding[15];
@@ -82,7 +84,8 @@ static __always_inline bool output_admit(enum output_class class, __u32 size, __
     return true;
 }
 
-/* Room for a record of a size that is known when compiled, its header numbered and dated; NULL: refused and counted. */
+/* Room for a record of a size that is known when compiled, its header numbered and dated; NULL: refused
+ * and counted. */
 static __always_inline void *output_begin(__u8 type, __u32 size, enum output_class class, __u64 *ret_flags)
 {
     struct record_header header = {};
@@ -107,7 +110,8 @@ static __always_inline void output_submit(void *record, __u64 flags)
     bpf_ringbuf_submit(record, flags);
 }
 
-/* Sends `size` bytes that begin with a header whose time and task part are filled. The caller has bounded size for the verifier. */
+/* Sends `size` bytes that begin with a header whose time and task part are filled. The caller has bounded
+ * size for the verifier. */
 static __always_inline void output_send(
     struct record_header *header, __u8 type, __u32 size, enum output_class class)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * A path as its process sees it: from the dentry up to the process's root, over mount points, written from the end of a buffer
- * backwards. (bpf_d_path() is refused to most program types.) Bounded in bytes and steps: when it is cut, the end of the path is kept.
+ * A path as its process sees it: from the dentry up to the process's root, over mount points, written from
+ * the end of a buffer backwards. (bpf_d_path() is refused to most program types.) Bounded in bytes and steps:
+ * when it is cut, the end of the path is kept.
  */
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -89,7 +90,8 @@ static long path_step(__u32 index, struct path_walk *walk)
     return parent == dentry;
 }
 
-/* Writes the path of `path` as seen from `root` into buffer; it stands in [*ret_offset, RECORD_PATH_MAX). Returns enum path_flag bits. */
+/* Writes the path of `path` as seen from `root` into buffer; it stands in [*ret_offset, RECORD_PATH_MAX).
+ * Returns enum path_flag bits. */
 static __always_inline __u32 path_write(
     __u8 *buffer, const struct path *path, const struct path *root, __u64 *ret_offset)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Process life: fork of a new thread group, exec, exit of the last thread. Each hook in two flavours with one body: tp_btf, and the raw
- * tracepoint where the kernel refuses the first; the collector loads one of them.
+ * Process life: fork of a new thread group, exec, exit of the last thread. Each hook in two flavours with one
+ * body: tp_btf, and the raw tracepoint where the kernel refuses the first; the collector loads one of them.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>

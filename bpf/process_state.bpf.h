@@ -32,8 +32,9 @@ static __always_inline void process_note_exec(__u64 now)
 }
 
 /*
- * Where the kernel does not say which thread is the last, two that leave together may both find none alive. The first to ask tells of the
- * exit, while the other still counts as a thread; a lone thread only looks whether that has happened.
+ * Where the kernel does not say which thread is the last, two that leave together may both find none alive.
+ * The first to ask tells of the exit, while the other still counts as a thread; a lone thread only looks
+ * whether that has happened.
  */
 static __always_inline bool process_exit_was_told(int nr_threads)
 {

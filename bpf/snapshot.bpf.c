@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What runs already: one RECORD_SNAPSHOT_PROCESS a process, in the format of an exec. Sleepable, so that the arguments can be read from
- * the other process's memory; the second program does without them, for a kernel that refuses the first.
+ * What runs already: one RECORD_SNAPSHOT_PROCESS a process, in the format of an exec. Sleepable, so that the
+ * arguments can be read from the other process's memory; the second program does without them, for a kernel
+ * that refuses the first.
  *
- * One iterator is read at a time (by the collector), so that one scratch area is enough; a sleepable program could not use a per-CPU one.
+ * One iterator is read at a time (by the collector), so that one scratch area is enough; a sleepable program
+ * could not use a per-CPU one.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>

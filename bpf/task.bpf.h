@@ -3,9 +3,9 @@
 /*
  * What records say of a task. Everything is read from the task that is handed in, never from "current".
  *
- * READ(access, pointer, field, field …) follows a chain. ACCESS_DIRECT: pointer is known to the verifier by type (tp_btf, iterators), each
- * step is a plain load. ACCESS_PROBED: a raw tracepoint's bare address, read by helper. `access` is a constant everywhere, so
- * that only one of the two is compiled.
+ * READ(access, pointer, field, field …) follows a chain. ACCESS_DIRECT: pointer is known to the verifier by
+ * type (tp_btf, iterators), each step is a plain load. ACCESS_PROBED: a raw tracepoint's bare address, read
+ * by helper. `access` is a constant everywhere, so that only one of the two is compiled.
  */
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -27,7 +27,8 @@ enum access { ACCESS_DIRECT, ACCESS_PROBED };
 
 #define INIT_TREE_DEPTH_MAX 32 /* ancestors that are looked at inside a pid namespace */
 
-/* The cgroup that decides (R5): of the default hierarchy. A node that runs Pods on a v1 controller's hierarchy would need it here. */
+/* The cgroup that decides (R5): of the default hierarchy. A node that runs Pods on a v1 controller's
+ * hierarchy would need it here. */
 static __always_inline __u64 task_cgroup_id(struct task_struct *task, enum access access)
 {
     return READ(access, task, cgroups, dfl_cgrp, kn, id);
@@ -75,7 +76,8 @@ static __always_inline void process_read_pid(
     pid_read_upid(BPF_CORE_READ(leader, thread_pid), level, ret);
 }
 
-/* Whether the process descends from pid 1 of its pid namespace: one that was entered from outside has an ancestor of an outer namespace. */
+/* Whether the process descends from pid 1 of its pid namespace: one that was entered from outside has an
+ * ancestor of an outer namespace. */
 static __always_inline bool process_in_init_tree(
     struct task_struct *leader, const struct pid_in_namespace *own)
 {
@@ -100,8 +102,8 @@ static __always_inline bool process_in_init_tree(
     return false;
 }
 
-/* As wait(2) of the process shows it. A main thread that left by pthread_exit() in the same instant as the last of the others may not have
- * written its code yet: then it is 0, which is what pthread_exit() leaves. */
+/* As wait(2) of the process shows it. A main thread that left by pthread_exit() in the same instant as the
+ * last of the others may not have written its code yet: then it is 0, which is what pthread_exit() leaves. */
 static __always_inline __u32 process_wait_status(
     struct task_struct *leader, struct signal_struct *signal, enum access access)
 {

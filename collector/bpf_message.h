@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * libbpf speaks through a process-wide print function. While a capture is on, this thread's messages are kept here instead of
- * being printed, and come down to the one line that tells what went wrong.
+ * libbpf speaks through a process-wide print function. While a capture is on, this thread's messages are kept
+ * here instead of being printed, and come down to the one line that tells what went wrong.
  */
 #define BPF_MESSAGE_MAX 384
 

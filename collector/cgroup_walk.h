@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Visits every folder of a cgroup2 mount, one at a time, parents before children. Names are the workload's and only copied.
- * Folders that vanish during the walk are passed over.
+ * Visits every folder of a cgroup2 mount, one at a time, parents before children. Names are the workload's
+ * and only copied. Folders that vanish during the walk are passed over.
  */
 #include <stdint.h>
 

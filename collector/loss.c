@@ -6,8 +6,8 @@ static uint64_t load_counter(const __u64 *counter)
     return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 }
 
-/* The programs set refused_first, refused_last, count, in this order; the look goes first, counts, last. So a count that is seen has
- * its `first` taken before or left from earlier, and its `last` is read. */
+/* The programs set refused_first, refused_last, count, in this order; the look goes first, counts, last.
+ * So a count that is seen has its `first` taken before or left from earlier, and its `last` is read. */
 bool loss_collect(
     struct cpu_state *state, struct loss_seen *seen, uint16_t cpu, uint64_t now_ns, struct record_lost *ret)
 {

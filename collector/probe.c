@@ -75,7 +75,7 @@ static int fail_load(char error[PROBE_ERROR_MAX], int r, const char *what, const
     return fail(error, r, "%s: %s: %s", what, strerror(-r), message->text);
 }
 
-/* ---- loading -------------------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------------------- */
 
 /* Whether the kernel's own type of a tracepoint has this many arguments (void *data included). */
 static bool tracepoint_has_arguments(const struct btf *btf, const char *name, unsigned int count)
@@ -202,9 +202,9 @@ static int load_snapshot_any(struct probe *probe, char error[PROBE_ERROR_MAX])
     return r ? fail_load(error, r, "loading the task iterator", &message) : 0;
 }
 
-/* Which mount namespace is the host's: as process 1 has it, whose /proc/1/ns may be closed to us. The iterator begins with the lowest pid;
- * where process 1 is hidden, kthreadd (2) comes first and lives in the same. Inside a pid namespace neither is to be seen, and no binary
- * is taken as the host's. */
+/* Which mount namespace is the host's: as process 1 has it, whose /proc/1/ns may be closed to us. The
+ * iterator begins with the lowest pid; where process 1 is hidden, kthreadd (2) comes first and lives in
+ * the same. Inside a pid namespace neither is to be seen, and no binary is taken as the host's. */
 static int find_host_mnt_ns(struct probe *probe, uint32_t wanted, char error[PROBE_ERROR_MAX])
 {
     CLEANUP_CLOSE int fd = wanted ? -1 : probe_open_process_iterator(probe);
@@ -223,7 +223,7 @@ static int find_host_mnt_ns(struct probe *probe, uint32_t wanted, char error[PRO
     return 0;
 }
 
-/* ---- the shared memory ------------------------------------------------------------------------------------ */
+/* ---- the shared memory --------------------------------------------------------------------------------- */
 
 static int on_sample(void *arg, void *data, size_t size)
 {
@@ -353,7 +353,7 @@ const char *probe_kind_name(const struct probe *probe)
     return probe->kind == PROBE_KIND_TP_BTF ? "tp_btf" : "raw_tp";
 }
 
-/* ---- at work ------------------------------------------------------------------------------------------------ */
+/* ---- at work ------------------------------------------------------------------------------------------- */
 
 int probe_fd(const struct probe *probe)
 {

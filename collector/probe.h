@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The BPF programs and their ring buffer: loading, attaching, draining, and what was refused. Owns both skeletons (process life and
- * snapshot); nobody else sees libbpf. The ring buffer holds what the kernel wrote: trusted, but its strings are the workload's.
+ * The BPF programs and their ring buffer: loading, attaching, draining, and what was refused. Owns both
+ * skeletons (process life and snapshot); nobody else sees libbpf. The ring buffer holds what the kernel
+ * wrote: trusted, but its strings are the workload's.
  *
- *   probe_new() ─► probe_attach() ─► snapshot_start() … ─► probe_drain() and probe_read_losses() on a timer ─► probe_free()
+ *   probe_new() ─► probe_attach() ─► snapshot_start() …
+ *             ─► probe_drain(), probe_read_losses() on a timer ─► probe_detach(), a last drain ─► probe_free()
  *
- * P1  every record that a program made is either drained or counted as refused: probe_made_count() = drained + refused, once the ring is empty
- * P2  the programs ask for no wake-up, except once each time when the used part of the ring rises over a quarter: probe_fd() is then readable
+ * P1  every record that a program made is either drained or counted as refused: probe_made_count() = drained
+ *     + refused, once the ring is empty
+ * P2  the programs ask for no wake-up, except once each time when the used part of the ring rises over a
+ *     quarter: probe_fd() is then readable
  * P3  hook records leave the last eighth of the ring to process-life and cgroup records
  *
- * Errors: 0 or negative errno, and one line of text that says which feature is missing and what would be needed.
+ * Errors: 0 or negative errno, and one line of text that says which feature is missing and what would be
+ * needed.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -52,18 +57,20 @@ const char *probe_kind_name(const struct probe *probe); /* "tp_btf" or "raw_tp";
 /* To be polled for input (P2); borrowed. probe_drain() makes it quiet again. */
 int probe_fd(const struct probe *probe);
 
-/* A record as the kernel wrote it, 8-aligned, valid during the call only. Negative: stop the drain here, this record counts as drained. */
+/* A record as the kernel wrote it, 8-aligned, valid during the call only. Negative: stop the drain here,
+ * this record counts as drained. */
 typedef int (*probe_record_fn)(const struct record_header *record, size_t size, void *arg);
 
-/* Hands over what is in the ring, oldest first, at most `budget` records (0: no limit). Returns how many were handed over, or negative:
- * what `fn` returned. */
+/* Hands over what is in the ring, oldest first, at most `budget` records (0: no limit). Returns how many
+ * were handed over, or negative: what `fn` returned. */
 int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget);
 
 /* A filled RECORD_LOST of one CPU; header.seq is 0: the caller numbers it. Valid during the call only. */
 typedef void (*probe_lost_fn)(const struct record_lost *lost, void *arg);
 
-/* Reports what was refused since the last call, one record a CPU that has news, and none twice. Cheap when nothing was (no syscall).
- * Returns the number of records reported. To be called after a drain, so that a LOST record follows what came before it. */
+/* Reports what was refused since the last call, one record a CPU that has news, and none twice. Cheap when
+ * nothing was (no syscall). Returns the number of records reported. To be called after a drain, so that a
+ * LOST record follows what came before it. */
 int probe_read_losses(struct probe *probe, probe_lost_fn fn, void *arg);
 
 /* Refused since probe_new(), by type (those that probe_read_losses() has reported). */
@@ -75,5 +82,6 @@ uint64_t probe_made_count(const struct probe *probe);
 size_t probe_ring_bytes(const struct probe *probe);
 size_t probe_used_bytes(const struct probe *probe); /* of the ring, not yet drained */
 
-/* A new task iterator that yields RECORD_SNAPSHOT_PROCESS records (header.seq 0); owned by the caller. For snapshot.c. */
+/* A new task iterator that yields RECORD_SNAPSHOT_PROCESS records (header.seq 0); owned by the caller. For
+ * snapshot.c. */
 int probe_open_process_iterator(const struct probe *probe);

@@ -60,7 +60,7 @@ static struct record_header own_header(struct snapshot *snapshot, uint8_t type, 
     };
 }
 
-/* ---- cgroups ------------------------------------------------------------------------------------------------ */
+/* ---- cgroups ------------------------------------------------------------------------------------------- */
 
 static int write_cgroup(struct snapshot *snapshot, const struct cgroup_walk_entry *entry)
 {
@@ -100,9 +100,10 @@ static int step_cgroups(struct snapshot *snapshot)
     return SNAPSHOT_MORE;
 }
 
-/* ---- processes ---------------------------------------------------------------------------------------------- */
+/* ---- processes ----------------------------------------------------------------------------------------- */
 
-/* Numbers the whole records in the buffer and moves them out; what is left of the next one stays at the front. */
+/* Numbers the whole records in the buffer and moves them out; what is left of the next one stays at the
+ * front. */
 static int flush_records(struct snapshot *snapshot)
 {
     size_t whole = 0;
@@ -160,7 +161,7 @@ static int step_processes(struct snapshot *snapshot)
     return r ? r : SNAPSHOT_MORE;
 }
 
-/* ---- contract ----------------------------------------------------------------------------------------------- */
+/* ---- contract ------------------------------------------------------------------------------------------ */
 
 static int fail(char error[PROBE_ERROR_MAX], int r, const char *what)
 {

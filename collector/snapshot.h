@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * What was there before: every cgroup and every process as records in a sealed memfd, for a consumer that has just come.
+ * What was there before: every cgroup and every process as records in a sealed memfd, for a consumer that has
+ * just come.
  *
  *   SNAPSHOT_CGROUP …  SNAPSHOT_PROCESS …  SNAPSHOT_END (with the counts of both)
  *
- * Taken in small steps, so that the ring buffer is drained in between. The hooks are attached first: what starts during the
- * snapshot is in the stream, perhaps in both. A cgroup or process that goes meanwhile may be in either, in both or only in the stream.
+ * Taken in small steps, so that the ring buffer is drained in between. The hooks are attached first: what
+ * starts during the snapshot is in the stream, perhaps in both. A cgroup or process that goes meanwhile may
+ * be in either, in both or only in the stream.
  *
  * S1  header.cpu is RECORD_CPU_COLLECTOR and header.seq is of the collector's own count
- * S2  the memfd is sealed SHRINK|GROW|WRITE|SEAL once snapshot_step() returned SNAPSHOT_DONE, and never handed out before
+ * S2  the memfd is sealed SHRINK|GROW|WRITE|SEAL once snapshot_step() returned SNAPSHOT_DONE, and never
+ *     handed out before
  * S3  counts in SNAPSHOT_END = records before it
  */
 #include <stddef.h>
@@ -30,11 +33,13 @@ enum snapshot_progress {
     SNAPSHOT_MORE = 1,
 };
 
-/* Opens the iterator, the cgroup root and the memfd; reads nothing yet. 0 or negative errno with a line in `error`. */
+/* Opens the iterator, the cgroup root and the memfd; reads nothing yet. 0 or negative errno with a line in
+ * `error`. */
 int snapshot_start(
     struct snapshot **ret, const struct snapshot_options *options, char error[PROBE_ERROR_MAX]);
 
-/* Takes about 64 KiB more. enum snapshot_progress, or negative errno: this snapshot is broken, free it. After SNAPSHOT_DONE: DONE again. */
+/* Takes about 64 KiB more. enum snapshot_progress, or negative errno: this snapshot is broken, free it.
+ * After SNAPSHOT_DONE: DONE again. */
 int snapshot_step(struct snapshot *snapshot);
 
 struct snapshot *snapshot_free(struct snapshot *snapshot); /* NULL is fine; returns NULL */

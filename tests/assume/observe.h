@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * For tests that prove what the kernel does: the real probe, attached, and what it reported. Needs root with BPF; where that is not to be
- * had, observe_begin() skips the test visibly. The kind of hooks comes from PODKIN_PROBE_KIND (tp_btf, raw_tp; else the probe's own choice).
+ * For tests that prove what the kernel does: the real probe, attached, and what it reported. Needs root with
+ * BPF; where that is not to be had, observe_begin() skips the test visibly. The kind of hooks comes from
+ * PODKIN_PROBE_KIND (tp_btf, raw_tp; else the probe's own choice).
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ const void *observe_find(const struct observer *observer, enum record_type type,
 /* A tail string as a C string, NULs inside shown as '|'; in a buffer that the next calls reuse. */
 const char *observe_text(const void *record, struct record_ref ref);
 
-/* Runs fn(arg) in a forked child, which exits with its result; waits. Returns the pid, *ret_status as wait(2). */
+/* Runs fn(arg) in a forked child, which exits with its result; waits. Returns the pid, *ret_status as
+ * wait(2). */
 pid_t observe_child(int (*fn)(void *arg), void *arg, int *ret_status);
 
 /* execv() of argv; only returns (127) when that failed. */

@@ -36,7 +36,7 @@ static const struct record_process *exec_of(struct observer *o, int (*fn)(void *
     return e;
 }
 
-/* ---- arguments ---------------------------------------------------------------------------------------------- */
+/* ---- arguments ----------------------------------------------------------------------------------------- */
 
 /* One argument of `size` bytes behind "/bin/true": with its NUL, size + 10 bytes in all. */
 static const struct record_process *exec_with_argument(struct observer *o, size_t size)
@@ -97,7 +97,7 @@ Test(image, arguments_may_be_none_at_all)
     observe_end(o);
 }
 
-/* ---- the folder --------------------------------------------------------------------------------------------- */
+/* ---- the folder ---------------------------------------------------------------------------------------- */
 
 struct place {
     char root[64]; /* a folder made for the test */
@@ -294,7 +294,8 @@ static pid_t start_renaming(const char *from, const char *to)
     return pid;
 }
 
-/* A name's length and its address change one after the other: what is read in between must not be taken together. */
+/* A name's length and its address change one after the other: what is read in between must not be taken
+ * together. */
 Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
 {
     struct observer *o = observe_begin();
@@ -345,7 +346,7 @@ Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
     observe_end(o);
 }
 
-/* ---- credentials -------------------------------------------------------------------------------------------- */
+/* ---- credentials --------------------------------------------------------------------------------------- */
 
 static int exec_as_somebody(void *arg)
 {
@@ -423,7 +424,7 @@ Test(image, capabilities_and_login_uid_are_as_proc_shows_them)
     observe_end(o);
 }
 
-/* ---- namespaces --------------------------------------------------------------------------------------------- */
+/* ---- namespaces ---------------------------------------------------------------------------------------- */
 
 Test(image, namespaces_are_as_proc_shows_them)
 {
@@ -445,7 +446,7 @@ Test(image, namespaces_are_as_proc_shows_them)
     observe_end(o);
 }
 
-/* ---- the binary --------------------------------------------------------------------------------------------- */
+/* ---- the binary ---------------------------------------------------------------------------------------- */
 
 Test(image, binary_is_the_file_that_stat_shows)
 {

@@ -15,7 +15,7 @@
 
 #define RING_BYTES 65536
 
-/* ---- through the probe -------------------------------------------------------------------------------------- */
+/* ---- through the probe --------------------------------------------------------------------------------- */
 
 static bool is_readable(int fd)
 {
@@ -169,7 +169,7 @@ Test(output, wakes_once_when_a_quarter_is_full_and_again_after_a_drain)
     observe_end(o);
 }
 
-/* ---- output.bpf.h by itself --------------------------------------------------------------------------------- */
+/* ---- output.bpf.h by itself ---------------------------------------------------------------------------- */
 
 static struct output_test_bpf *load_output_test(void)
 {

@@ -262,7 +262,8 @@ static void *leave_together(void *arg)
     return NULL;
 }
 
-/* All threads leave in the same instant, the main one too, without exit_group(): each finds few or none alive. */
+/* All threads leave in the same instant, the main one too, without exit_group(): each finds few or none
+ * alive. */
 static int leave_by_threads(void *arg)
 {
     pthread_barrier_t barrier;
@@ -336,7 +337,7 @@ Test(process, every_process_has_one_fork_one_exec_one_exit)
     observe_end(o);
 }
 
-/* ---- pid namespaces ----------------------------------------------------------------------------------------- */
+/* ---- pid namespaces ------------------------------------------------------------------------------------ */
 
 static int run_two_children(void *arg)
 {

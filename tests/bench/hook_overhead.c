@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the hooks cost the processes that they watch: a fork+exit loop and a posix_spawn loop, hooks on against off, in short rounds
- * that take turns, so that a busy machine disturbs both alike. The loop runs in a process of its own; this one drains the ring, once with the round
- * over (what the hooks alone cost) and once every millisecond (what a collector adds by waking up). Not on a thread of the loop's process: each
+ * What the hooks cost the processes that they watch: a fork+exit loop and a posix_spawn loop, hooks on
+ * against off, in short rounds that take turns, so that a busy machine disturbs both alike. The loop runs in
+ * a process of its own; this one drains the ring, once with the round over (what the hooks alone cost) and
+ * once every millisecond (what a collector adds by waking up). Not on a thread of the loop's process: each
  * fork would flush another CPU's TLB, 4 % by itself.
  *
- * Printed: medians of the rounds, in µs a process, and the median of each pair's ratio. "cpu" is the CPU time of the loop and its children,
- * "wall" what the loop took; on a busy machine only the first says something. usage: hook_overhead [ROUNDS [KIND]]
+ * Printed: medians of the rounds, in µs a process, and the median of each pair's ratio. "cpu" is the CPU time
+ * of the loop and its children, "wall" what the loop took; on a busy machine only the first says something.
+ * usage: hook_overhead [ROUNDS [KIND]]
  */
 #include <errno.h>
 #include <fcntl.h>

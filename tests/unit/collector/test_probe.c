@@ -56,7 +56,7 @@ Test(probe, ring_is_rounded_up_to_a_power_of_two)
     cr_expect_null(probe_free(NULL));
 }
 
-/* ---- the line that is made of libbpf's words ---------------------------------------------------------------- */
+/* ---- the line that is made of libbpf's words ----------------------------------------------------------- */
 
 Test(bpf_message, is_the_first_complaint_of_libbpf)
 {
