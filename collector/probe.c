@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 
 #include "collector/bpf_message.h"
@@ -40,6 +41,7 @@ struct probe {
     struct snapshot_bpf *snapshot;
     struct bpf_link *iterator;
     struct ring_buffer *ring;
+    int wakeup_fd; /* epoll on the ring, edge-triggered: readable on a wake-up, not on mere data */
     size_t ring_bytes;
     struct ring_positions positions;
     struct cpu_state *states; /* mapped; cpu_count of them */
@@ -256,6 +258,18 @@ static size_t states_bytes(const struct probe *probe)
     return (size + page - 1) / page * page;
 }
 
+/* libbpf's own epoll is level-triggered: once woken it stays readable as long as records come, and the
+ * naps between two drains would be over. */
+static int open_wakeup(struct probe *probe, int ring_fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+    probe->wakeup_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (probe->wakeup_fd < 0 || epoll_ctl(probe->wakeup_fd, EPOLL_CTL_ADD, ring_fd, &event))
+        return -errno;
+    return 0;
+}
+
 /* Kernel documentation, bpf/ringbuf.rst: page 0 holds the consumer's position, page 1 the producer's. */
 static int map_memory(struct probe *probe, char error[PROBE_ERROR_MAX])
 {
@@ -271,6 +285,9 @@ static int map_memory(struct probe *probe, char error[PROBE_ERROR_MAX])
         r = map_position(ring_fd, page_bytes(), &probe->positions.producer);
     if (r)
         return fail(error, r, "mapping the ring buffer: %s", strerror(-r));
+    r = open_wakeup(probe, ring_fd);
+    if (r)
+        return fail(error, r, "watching the ring buffer: %s", strerror(-r));
     probe->ring = ring_buffer__new(ring_fd, on_sample, &probe->drain, NULL);
     return probe->ring ? 0 : fail(error, -errno, "opening the ring buffer: %s", strerror(errno));
 }
@@ -286,6 +303,7 @@ int probe_new(struct probe **ret, const struct probe_options *options, char erro
     probe = calloc(1, sizeof(*probe));
     if (!probe)
         return fail(error, -ENOMEM, "out of memory");
+    probe->wakeup_fd = -1;
     probe->ring_bytes = ring_size(options->ring_bytes);
     probe->cpu_count = libbpf_num_possible_cpus();
     r = probe->cpu_count > 0 ? 0 : fail(error, -EINVAL, "the number of CPUs is not known");
@@ -334,6 +352,7 @@ struct probe *probe_free(struct probe *probe)
     if (!probe)
         return NULL;
     ring_buffer__free(probe->ring);
+    cleanup_close_fd(&probe->wakeup_fd);
     if (probe->positions.consumer)
         (void)munmap((void *)probe->positions.consumer, page_bytes());
     if (probe->positions.producer)
@@ -357,13 +376,16 @@ const char *probe_kind_name(const struct probe *probe)
 
 int probe_fd(const struct probe *probe)
 {
-    return ring_buffer__epoll_fd(probe->ring);
+    return probe->wakeup_fd;
 }
 
 int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget)
 {
+    struct epoll_event event;
     int r;
 
+    /* The wake-up is taken before the records: one that comes meanwhile is not lost. */
+    (void)epoll_wait(probe->wakeup_fd, &event, 1, 0);
     probe->drain = (struct drain_call){.fn = fn, .arg = arg, .budget = budget};
     r = ring_buffer__consume(probe->ring);
     if (probe->drain.result < 0)

@@ -11,7 +11,8 @@
  * P1  every record that a program made is either drained or counted as refused: probe_made_count() = drained
  *     + refused, once the ring is empty
  * P2  the programs ask for no wake-up, except once each time when the used part of the ring rises over a
- *     quarter: probe_fd() is then readable
+ *     quarter: probe_fd() is then readable, until the next probe_drain(). Data alone does not make it readable:
+ *     a drain that stopped early is to be followed by another
  * P3  hook records leave the last eighth of the ring to process-life and cgroup records
  *
  * Errors: 0 or negative errno, and one line of text that says which feature is missing and what would be
@@ -54,7 +55,7 @@ struct probe *probe_free(struct probe *probe);
 
 const char *probe_kind_name(const struct probe *probe); /* "tp_btf" or "raw_tp"; borrowed */
 
-/* To be polled for input (P2); borrowed. probe_drain() makes it quiet again. */
+/* To be polled for input (P2); borrowed. */
 int probe_fd(const struct probe *probe);
 
 /* A record as the kernel wrote it, 8-aligned, valid during the call only. Negative: stop the drain here,

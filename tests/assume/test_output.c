@@ -152,19 +152,22 @@ Test(output, a_drain_stops_at_its_budget_or_when_told_and_goes_on_from_there)
     observe_end(o);
 }
 
+/* The ring is large enough that what else runs on the machine does not cross the quarter by itself. */
 Test(output, wakes_once_when_a_quarter_is_full_and_again_after_a_drain)
 {
-    struct observer *o = observe_begin_small(RING_BYTES);
+    enum { RING = 256 * 1024 };
+    struct observer *o = observe_begin_small(RING);
 
     for (int round = 0; round < 2; round++) {
         fork_many(10);
         cr_expect_not(is_readable(probe_fd(o->probe)), "records alone wake nobody");
-        while (probe_used_bytes(o->probe) < RING_BYTES / 4)
+        while (probe_used_bytes(o->probe) < RING / 4)
             fork_many(1);
         cr_expect(is_readable(probe_fd(o->probe)), "a quarter full");
         observe_drain(o);
-        cr_expect_eq(probe_used_bytes(o->probe), 0);
-        cr_expect_not(is_readable(probe_fd(o->probe)), "quiet after the drain");
+        cr_expect_lt(probe_used_bytes(o->probe), RING / 4);
+        fork_many(10);
+        cr_expect_not(is_readable(probe_fd(o->probe)), "quiet after the drain, whatever has come since");
     }
     observe_end(o);
 }
