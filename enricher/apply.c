@@ -266,12 +266,22 @@ static int apply_event(struct pipeline *pipeline, const struct record_header *re
     return r;
 }
 
-static int apply_lost(struct pipeline *pipeline, const struct record_lost *record)
+/* Without these the tables are no longer true: the dead stay, a process runs what it ran before, a cgroup has no path. */
+static bool breaks_tables(const struct record_lost *record)
+{
+    return record->count[RECORD_FORK] || record->count[RECORD_EXEC] || record->count[RECORD_EXIT] ||
+           record->count[RECORD_CGROUP_MKDIR] || record->count[RECORD_CGROUP_RMDIR] ||
+           record->count[RECORD_CGROUP_ATTACH];
+}
+
+static int apply_lost(struct pipeline *pipeline, const struct record_lost *record, uint64_t now_ns)
 {
     int r = pipeline->options->own_events ? emit_lost(pipeline->emit, record) : 0;
 
     if (r < 0)
         return r;
+    if (!pipeline->gap_since_ns && breaks_tables(record))
+        pipeline->gap_since_ns = now_ns;
     pipeline->counters.emitted[RECORD_LOST]++;
     for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++)
         pipeline->counters.lost_records += record->count[i];
@@ -293,7 +303,7 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
         apply_attach(pipeline, (const struct record_cgroup *)record, now_ns);
         return 0;
     case RECORD_LOST:
-        return apply_lost(pipeline, (const struct record_lost *)record);
+        return apply_lost(pipeline, (const struct record_lost *)record, now_ns);
     case RECORD_HOOK: /* an event, so it is in the books */
         pipeline->counters.dropped[RECORD_HOOK]++;
         pipeline->counters.records_unknown_type++;
@@ -357,6 +367,16 @@ static bool same_image(const struct image *a, const struct image *b)
     return a && b && a->size == b->size && !memcmp(a->fragment, b->fragment, a->size);
 }
 
+static void snapshot_cgroup(struct pipeline *pipeline, const struct record_cgroup *record)
+{
+    struct cgroup *cgroup;
+
+    apply_cgroup(pipeline, record, record->header.time_ns);
+    cgroup = container_table_find(&pipeline->containers, record->header.cgroup_id);
+    if (cgroup)
+        cgroup->seen = pipeline->snapshot_generation;
+}
+
 static void snapshot_process(struct pipeline *pipeline, const struct record_process *record)
 {
     struct process *old =
@@ -394,13 +414,14 @@ static void snapshot_parent(struct pipeline *pipeline, const struct record_proce
 void pipeline_snapshot_begin(struct pipeline *pipeline)
 {
     pipeline->snapshot_generation++;
+    pipeline->gap_since_ns = 0;
 }
 
 void pipeline_snapshot(
     struct pipeline *pipeline, const struct record_header *record, enum pipeline_snapshot_pass pass)
 {
     if (record->type == RECORD_SNAPSHOT_CGROUP && pass == PIPELINE_SNAPSHOT_TABLES)
-        apply_cgroup(pipeline, (const struct record_cgroup *)record, record->time_ns);
+        snapshot_cgroup(pipeline, (const struct record_cgroup *)record);
     else if (record->type == RECORD_SNAPSHOT_PROCESS && pass == PIPELINE_SNAPSHOT_TABLES)
         snapshot_process(pipeline, (const struct record_process *)record);
     else if (record->type == RECORD_SNAPSHOT_PROCESS)
@@ -410,4 +431,5 @@ void pipeline_snapshot(
 void pipeline_snapshot_missed(struct pipeline *pipeline, uint64_t now_ns)
 {
     process_table_mark_unseen(&pipeline->processes, pipeline->snapshot_generation, now_ns);
+    container_table_mark_unseen(&pipeline->containers, pipeline->snapshot_generation, now_ns);
 }

@@ -238,6 +238,16 @@ void container_table_mark_removed(struct container_table *table, struct cgroup *
     table->removed_last = &cgroup->removed_next;
 }
 
+void container_table_mark_unseen(struct container_table *table, uint32_t generation, uint64_t now_ns)
+{
+    for (size_t i = 0; i < CGROUP_BUCKETS; i++) {
+        for (struct cgroup *cgroup = table->cgroups[i]; cgroup; cgroup = cgroup->next) {
+            if (cgroup->seen != generation && cgroup->id != 0)
+                container_table_mark_removed(table, cgroup, now_ns);
+        }
+    }
+}
+
 size_t container_table_expire(struct container_table *table, uint64_t before_ns, size_t budget)
 {
     size_t gone = 0;

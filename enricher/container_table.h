@@ -61,8 +61,8 @@ struct cgroup {
     uint64_t id;
     uint64_t removed_ns; /* 0: there */
     struct container *container;
-    bool in_removed_list;
-    char *path; /* NULL: not known */
+    uint32_t seen; /* generation of the last snapshot that had it */
+    char *path;    /* NULL: not known */
 };
 
 struct container_table {
@@ -90,6 +90,8 @@ struct cgroup *container_table_add(struct container_table *table, uint64_t cgrou
 /* A cgroup of which only the id is known, with a stand-in container that waits for the path. NULL: C3. */
 struct cgroup *container_table_add_unknown(struct container_table *table, uint64_t cgroup_id);
 void container_table_mark_removed(struct container_table *table, struct cgroup *cgroup, uint64_t now_ns);
+/* Marks as removed what is not in the snapshot of this generation: that it went was not told. */
+void container_table_mark_unseen(struct container_table *table, uint32_t generation, uint64_t now_ns);
 size_t container_table_expire(struct container_table *table, uint64_t before_ns, size_t budget);
 
 /* Calls fn for each container that this Pod may be the Pod of: by UID, by config hash, by any container id. */

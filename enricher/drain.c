@@ -151,6 +151,7 @@ bool drain_run(struct drain *drain)
     uint64_t before = drain->records;
     int r = 1;
 
+    drain->at_end = false;
     if (!drain->queue)
         return false;
     release_durable(drain);
@@ -158,7 +159,15 @@ bool drain_run(struct drain *drain)
         r = drain_batch(drain, clock_boot_ns());
         drain->batches++;
     }
+    drain->at_end = r == 0;
     if (r == 0 && !drain->broken)
         rest(drain, drain->records != before);
     return r > 0;
+}
+
+bool drain_settle(struct drain *drain)
+{
+    if (drain->queue)
+        release_durable(drain);
+    return drain->mark_count == 0;
 }

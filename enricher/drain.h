@@ -36,6 +36,7 @@ struct drain {
     uint32_t first_mark, mark_count;
     unsigned empty_naps;
     bool asleep;
+    bool at_end; /* nothing was left when it was last run */
     bool broken; /* framing that cannot be true: the queue is given up */
     uint64_t batches, records;
 };
@@ -47,6 +48,8 @@ int drain_attach(struct drain *drain, struct queue_consumer *queue);
 void drain_detach(struct drain *drain);
 /* Reads what there is, at most a turn's worth. true: there is more. */
 bool drain_run(struct drain *drain);
+/* Instead of drain_run(): reads nothing, gives back what is durable. true: all that was read is. */
+bool drain_settle(struct drain *drain);
 /* Records were read that the full output did not take: detaching now would leave them to the next consumer of this queue. */
 static inline bool drain_is_blocked(const struct drain *drain)
 {

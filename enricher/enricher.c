@@ -14,18 +14,13 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/queue.h"
-#include "common/record_check.h"
 #include "common/text.h"
 #include "enricher/control.h"
 #include "enricher/http.h"
 #include "enricher/loop.h"
 #include "enricher/output.h"
-#include "enricher/snapshot_read.h"
 
-#define ATTACH_TIMEOUT_NS   (10 * NS_PER_SEC)
-#define ATTACH_RETRY_MIN_NS (200 * NS_PER_MS)
-#define ATTACH_RETRY_MAX_NS (5 * NS_PER_SEC)
-#define HOUSEKEEPING_NS     NS_PER_SEC
+#define HOUSEKEEPING_NS NS_PER_SEC
 
 static void ask_sources(void *arg)
 {
@@ -44,154 +39,6 @@ static void on_pod_changed(void *arg, struct pod *pod)
     pipeline_pod_changed(&e->pipeline, pod, clock_boot_ns());
 }
 
-/* ---- the collector ------------------------------------------------------------------------------------------ */
-
-static void apply_snapshot(struct enricher *e)
-{
-    const enum pipeline_snapshot_pass passes[] = {PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS};
-    bool another = e->epoch_ns && e->epoch_ns != e->attachment.message.epoch_ns, whole = true;
-
-    pipeline_snapshot_begin(&e->pipeline);
-    for (size_t i = 0; i < 2; i++) {
-        struct snapshot_reader reader;
-        const struct record_header *record;
-        int r;
-
-        snapshot_read_init(&reader, e->attachment.snapshot, e->attachment.snapshot_bytes);
-        while ((r = snapshot_read_next(&reader, &record)) > 0)
-            pipeline_snapshot(&e->pipeline, record, passes[i]);
-        whole &= r == 0;
-        if (r < 0 && i == 0)
-            log_warning("snapshot of the running processes is not whole (%s): some will lack their binary",
-                strerror(-r));
-    }
-    if (another && whole)
-        pipeline_snapshot_missed(&e->pipeline, clock_boot_ns());
-    e->epoch_ns = e->attachment.message.epoch_ns;
-    attachment_drop_snapshot(&e->attachment);
-}
-
-/* What a predecessor held comes again, as if from the queue; since then it has waited already. */
-static void on_recovered(void *arg, const struct hold_entry *entry)
-{
-    struct enricher *e = arg;
-    const struct record_header *record = hold_entry_record(entry);
-
-    if (record_check(record, record->size) < 0) {
-        e->pipeline.counters.records_malformed++;
-        return;
-    }
-    e->pipeline.recovering_since_ns = entry->since_ns;
-    e->pipeline.recovering_sequence = entry->sequence;
-    while (pipeline_record(&e->pipeline, record, clock_boot_ns()) == -EAGAIN) {
-        output_flush(e->output);
-        if (loop_run_once(e->loop, clock_boot_ns() + NS_PER_SEC) < 0)
-            break;
-        (void)release_run(&e->pipeline, clock_boot_ns());
-    }
-    e->pipeline.recovering_since_ns = 0;
-    e->pipeline.recovering_sequence = 0;
-    e->pipeline.counters.events_recovered++;
-}
-
-/* The store of the collector that we are attached to, so that it outlives us. An earlier one stays in use until it is empty. */
-static int open_hold(struct enricher *e)
-{
-    struct hold *hold = NULL;
-    int64_t recovered;
-    int r;
-
-    if (e->hold && hold_count(e->hold) > 0)
-        return 0;
-    r = hold_new(&hold, e->attachment.hold_fd, &e->conf->hold);
-    if (r < 0)
-        return r;
-    e->hold = hold_free(e->hold);
-    attachment_deinit(&e->kept);
-    e->hold = hold;
-    e->hold_mark = 0;
-    e->pipeline.hold = hold;
-    hold_defer_pops(hold);
-    recovered = hold_recover(hold, on_recovered, e);
-    if (recovered > 0)
-        log_info("%lld held events taken over from the enricher before", (long long)recovered);
-    return recovered < 0 ? (int)recovered : 0;
-}
-
-static void on_attachment(void *arg, uint32_t events)
-{
-    struct enricher *e = arg;
-
-    (void)events;
-    loop_poll_stop(e->loop, &e->attachment_poll);
-    e->collector_gone = true; /* first to the end of its queue: enricher_run() */
-}
-
-static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
-{
-    int r = attach_connect(&e->attachment, e->conf->socket, ATTACH_TIMEOUT_NS, error);
-
-    if (r < 0)
-        return r;
-    r = queue_consumer_new(&e->queue, &e->attachment.queue_fds);
-    if (r < 0) {
-        (void)snprintf(
-            error, ATTACH_ERROR_MAX, "%s: the queue is not one: %s", e->conf->socket, strerror(-r));
-        return r;
-    }
-    apply_snapshot(e);
-    r = open_hold(e);
-    if (r == 0)
-        r = drain_attach(&e->drain, e->queue);
-    if (r == 0)
-        r = loop_poll_start(e->loop, &e->attachment_poll, e->attachment.socket_fd, POLLIN | POLLHUP);
-    if (r < 0)
-        (void)snprintf(error, ATTACH_ERROR_MAX, "%s: %s", e->conf->socket, strerror(-r));
-    return r;
-}
-
-static void detach(struct enricher *e)
-{
-    loop_poll_stop(e->loop, &e->attachment_poll);
-    drain_detach(&e->drain);
-    e->queue = queue_consumer_free(e->queue);
-    if (e->hold && hold_count(e->hold) > 0 && e->kept.hold_fd < 0) {
-        e->kept = e->attachment; /* its hold store is still in use */
-        e->attachment = ATTACHMENT_EMPTY;
-        fd_close(&e->kept.socket_fd);
-    } else {
-        attachment_deinit(&e->attachment);
-    }
-    e->attached_ns = 0;
-    e->collector_gone = false;
-}
-
-static void on_attach_timer(void *arg, uint64_t now_ns)
-{
-    struct enricher *e = arg;
-    const struct retry_policy policy = {ATTACH_RETRY_MIN_NS, ATTACH_RETRY_MAX_NS};
-    char error[ATTACH_ERROR_MAX] = "";
-    int r = attach(e, error);
-
-    if (r == 0) {
-        e->attach_failures = 0;
-        e->attach_error[0] = '\0';
-        e->attached_ns = loop_now(e->loop);
-        e->attach_count++;
-        log_info("attached to the collector (%s): %zu processes, %zu cgroups known",
-            e->attachment.message.hook_kind, e->pipeline.processes.count,
-            e->pipeline.containers.cgroup_count);
-        return;
-    }
-    detach(e);
-    if (strcmp(error, e->attach_error) != 0) {
-        log_warning("%s; trying again", error);
-        memcpy(e->attach_error, error, sizeof(error));
-    }
-    loop_timer_arm(e->loop, &e->attach_timer,
-        now_ns + retry_delay_ns(&policy, e->attach_failures++, now_ns * 2654435761u));
-}
-
 /* ---- time, signals ---------------------------------------------------------------------------------------- */
 
 static void on_housekeeping(void *arg, uint64_t now_ns)
@@ -200,9 +47,6 @@ static void on_housekeeping(void *arg, uint64_t now_ns)
 
     emit_update_clock(&e->emit);
     pod_table_expire(e->pods, now_ns);
-    if (e->kept.hold_fd >= 0 && e->attached_ns && hold_count(e->hold) == 0 && open_hold(e) < 0)
-        log_warning(
-            "the hold store of the new collector cannot be used; held events would not outlive this process");
     loop_timer_arm(e->loop, &e->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
 }
 
@@ -326,14 +170,9 @@ static int open_pipeline(struct enricher *e)
 
 static void prepare(struct enricher *e, struct conf *conf)
 {
-    *e = (struct enricher){.conf = conf,
-        .signal_fd = -1,
-        .attachment = ATTACHMENT_EMPTY,
-        .kept = ATTACHMENT_EMPTY,
-        .started_ns = clock_boot_ns()};
-    e->attachment_poll = (struct loop_poll){.fn = on_attachment, .arg = e, .fd = -1};
+    *e = (struct enricher){
+        .conf = conf, .signal_fd = -1, .attachment = ATTACHMENT_EMPTY, .started_ns = clock_boot_ns()};
     e->signal_poll = (struct loop_poll){.fn = on_signal, .arg = e, .fd = -1};
-    e->attach_timer = (struct loop_timer){.fn = on_attach_timer, .arg = e};
     e->housekeeping_timer = (struct loop_timer){.fn = on_housekeeping, .arg = e};
     e->pipeline_timer = (struct loop_timer){.fn = on_pipeline_timer, .arg = e};
 }
@@ -374,43 +213,23 @@ int enricher_init(struct enricher *e, struct conf *conf)
         }
     }
     drain_init(&e->drain, e->loop, &e->pipeline, e->output);
+    consumer_init(e);
     log_info("loop: %s", loop_describe(e->loop));
     return 0;
 }
 
-/* What was let go leaves the store only when its lines are durable: a kill in between loses nothing. */
-static void settle_hold(struct enricher *e)
-{
-    if (e->hold_mark && output_durable(e->output) >= e->hold_output_mark) {
-        hold_settle(e->hold, e->hold_mark);
-        e->hold_mark = 0;
-    }
-    if (!e->hold_mark && hold_mark(e->hold) != hold_settled(e->hold)) {
-        e->hold_mark = hold_mark(e->hold);
-        e->hold_output_mark = output_mark(e->output);
-    }
-}
-
-static void finish_old_queue(struct enricher *e)
-{
-    log_warning("the collector has gone; its queue is read to the end");
-    detach(e);
-    loop_timer_arm(e->loop, &e->attach_timer, loop_now(e->loop));
-}
-
 int enricher_run(struct enricher *e)
 {
-    loop_timer_arm(e->loop, &e->attach_timer, clock_boot_ns());
     loop_timer_arm(e->loop, &e->housekeeping_timer, clock_boot_ns() + HOUSEKEEPING_NS);
     while (!e->stop) {
-        bool more = drain_run(&e->drain);
+        bool more = consumer_read(e);
         uint64_t next;
         int r;
 
         pipeline_turn(&e->pipeline, clock_boot_ns());
-        settle_hold(e);
-        if (e->collector_gone && !more && !drain_is_blocked(&e->drain) && !pipeline_is_blocked(&e->pipeline))
-            finish_old_queue(e);
+        more |= consumer_turn(e);
+        if (e->stop)
+            break;
         if (!more)
             output_flush(e->output);
         next = pipeline_next_ns(&e->pipeline);
@@ -435,8 +254,8 @@ static void write_out(struct enricher *e)
         if (loop_run_once(e->loop, clock_boot_ns() + 10 * NS_PER_MS) < 0)
             return;
     }
-    if (e->hold && output_durable(e->output) >= wanted)
-        hold_settle(e->hold, hold_mark(e->hold));
+    if (output_durable(e->output) >= wanted)
+        consumer_settle_all(e);
 }
 
 void enricher_deinit(struct enricher *e)
@@ -445,9 +264,14 @@ void enricher_deinit(struct enricher *e)
 
     if (e->output)
         write_out(e);
-    if (e->loop)
+    if (e->loop) { /* it turns once more for the output, when the rest is gone */
         drain_detach(&e->drain);
-    if (held > 0 && e->attached_ns) {
+        loop_poll_stop(e->loop, &e->attachment_poll);
+        loop_timer_disarm(e->loop, &e->attach_timer);
+        loop_timer_disarm(e->loop, &e->housekeeping_timer);
+        loop_timer_disarm(e->loop, &e->pipeline_timer);
+    }
+    if (held > 0 && e->attached_ns && e->hold_epoch_ns == e->epoch_ns) {
         log_info("%llu held events stay with the collector for the next enricher", (unsigned long long)held);
         return; /* the process ends; taking the pipeline down would take them out of the store */
     }
@@ -463,7 +287,6 @@ void enricher_deinit(struct enricher *e)
     e->queue = queue_consumer_free(e->queue);
     e->hold = hold_free(e->hold);
     attachment_deinit(&e->attachment);
-    attachment_deinit(&e->kept);
     fd_close(&e->signal_fd);
     e->loop = loop_free(e->loop);
 }

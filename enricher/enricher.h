@@ -35,7 +35,8 @@ struct enricher {
     struct pipeline pipeline;
     struct drain drain;
     struct attachment attachment;
-    struct attachment kept; /* an ended collector's: its hold store is in use until it is empty */
+    uint64_t
+        hold_epoch_ns; /* of the collector whose hold store is in use until it is empty; 0: nobody's but ours */
     struct queue_consumer *queue;
     struct loop_poll attachment_poll, signal_poll;
     struct loop_timer attach_timer, housekeeping_timer, pipeline_timer;
@@ -43,8 +44,12 @@ struct enricher {
     unsigned attach_failures;
     char attach_error[ATTACH_ERROR_MAX]; /* said once, until it changes */
     uint64_t started_ns, attached_ns, attach_count;
-    uint64_t epoch_ns;   /* of the collector whose snapshot was applied last, 0: none */
+    uint64_t resync_delay_ns, resync_interval_ns; /* consumer.c; tests shorten them */
+    uint64_t epoch_ns; /* of the collector whose snapshot was applied last, 0: none */
+    bool attach_due;
     bool collector_gone; /* its queue is being finished */
+    bool resync;         /* a new snapshot is wanted: reading pauses until all that was read is durable */
+    bool recovery_cut; /* stopped in the middle of taking over: what a predecessor held stays in the store */
     bool stop;
 };
 
@@ -53,6 +58,17 @@ int enricher_init(struct enricher *enricher, struct conf *conf);
 /* Until a signal ends it. 0 or negative errno. */
 int enricher_run(struct enricher *enricher);
 void enricher_deinit(struct enricher *enricher);
+
+/* consumer.c: our side of the collector. */
+void consumer_init(struct enricher *enricher);
+/* Reads the queue. true: there is more. */
+bool consumer_read(struct enricher *enricher);
+/* What is due: attaching, ending, changing stores. Called each turn, outside of the loop's callbacks. true: there is something to read or to do at
+ * once. */
+bool consumer_turn(struct enricher *enricher);
+void consumer_detach(struct enricher *enricher);
+/* All lines are durable: what left the hold store is settled. */
+void consumer_settle_all(struct enricher *enricher);
 
 /* status.c, explain.c: one JSON object, one line. */
 struct text;

@@ -57,6 +57,8 @@ struct pipeline {
     void *arg;
     uint64_t random;
     uint32_t snapshot_generation; /* counts snapshots */
+    uint64_t
+        gap_since_ns; /* records were lost whose sense only a new snapshot tells; 0: none since the last */
     uint64_t recovering_since_ns; /* held since, of the recovered entry that is being applied; 0: none */
     uint64_t recovering_sequence;
     struct event parked; /* applied, not placed yet: the output was full (process is referenced) */
@@ -78,7 +80,8 @@ void pipeline_snapshot_begin(struct pipeline *pipeline);
 enum pipeline_snapshot_pass { PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS };
 void pipeline_snapshot(
     struct pipeline *pipeline, const struct record_header *record, enum pipeline_snapshot_pass pass);
-/* After a whole snapshot of another collector, both passes done: what it did not have has exited while nobody looked. */
+/* After a whole snapshot, both passes done: the processes and cgroups that it did not have are gone, and nobody told. For another collector,
+ * and after a gap once all that was published before has been read. */
 void pipeline_snapshot_missed(struct pipeline *pipeline, uint64_t now_ns);
 /* The Pod table has news. */
 void pipeline_pod_changed(struct pipeline *pipeline, struct pod *pod, uint64_t now_ns);
