@@ -196,3 +196,47 @@ Test(status, failing_source_is_visible)
     cr_expect_str_neq(json_string_value(json_object_get(json_array_get(sources, 0), "last_error")), "");
     json_decref(object);
 }
+
+static char *read_documentation(void)
+{
+    char path[512], *text = calloc(1, 1 << 20);
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/docs/events.md", getenv("PODKIN_SOURCE_ROOT"));
+    file = fopen(path, "re");
+    cr_assert_not_null(file, "%s", path);
+    cr_assert_gt(fread(text, 1, (1 << 20) - 1, file), 0);
+    (void)fclose(file);
+    return text;
+}
+
+static void expect_documented(const char *documentation, json_t *object, int depth)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        char quoted[80];
+
+        (void)snprintf(quoted, sizeof(quoted), "`%s`", key);
+        cr_expect_not_null(strstr(documentation, quoted), "%s is not in docs/events.md", quoted);
+        if (json_is_object(value) && depth < 1)
+            expect_documented(documentation, value, depth + 1);
+    }
+}
+
+Test(status, every_key_is_documented)
+{
+    char *documentation;
+    json_t *object = status();
+
+    if (!getenv("PODKIN_SOURCE_ROOT")) {
+        json_decref(object);
+        cr_skip_test("PODKIN_SOURCE_ROOT is not set");
+    }
+    documentation = read_documentation();
+    expect_documented(documentation, object, 0);
+    json_decref(object);
+    free(documentation);
+}
