@@ -60,3 +60,51 @@ Test(place, full_store_lets_the_oldest_go_marked)
     cr_expect_eq(hold_count(kit.hold), 1);
     kit_expect_balanced();
 }
+
+Test(place, event_that_no_store_can_take_goes_as_it_is)
+{
+    kit_stop();
+    kit.limits.max_bytes = 64;
+    kit_start();
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    cr_assert_eq(kit.line_count, 1);
+    kit_expect_state(0, "process_exec", "pending", "");
+    kit_expect_balanced();
+}
+
+Test(place, event_without_parent_waits_for_its_own_container_only)
+{
+    kit_tell_pod(UID_B, "db-0", ID_B);
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    kit_feed(make_exec(&kit.record, B1, INIT, CG_B, kit.now, "/b"));
+    kit_feed(make_exit(&kit.record, KEY(7777, 1), CG_HOST, kit.now, 0));
+    cr_expect_eq(kit.line_count, 2);
+    cr_expect_eq(hold_count(kit.hold), 1);
+}
+
+/* What is behind others of its container waits, too, even when its own cgroup is another one of the same container. */
+Test(place, cgroups_below_one_container_share_its_queue)
+{
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, 101, NONE, kit.now, PATH_A "/init"));
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    kit_feed(make_exec(&kit.record, A2, INIT, 101, kit.now, "/a"));
+    cr_expect_eq(kit.asks, 1);
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    cr_assert_eq(kit.line_count, 2);
+    kit_expect_state(0, "process_exec", "complete", "web-1");
+    kit_expect_state(1, "process_exec", "complete", "web-1");
+}
+
+Test(place, events_without_their_pod_are_counted)
+{
+    kit_stop();
+    kit.options.hold_timeout_ns = 0;
+    kit_start();
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    kit_feed(make_exec(&kit.record, A2, INIT, CG_HOST, kit.now, "/a"));
+    cr_expect_eq(kit.pipeline.counters.emitted_without_pod, 1);
+    kit_tell_pod(UID_A, "web-1", NULL);
+    kit_feed(make_exec(&kit.record, A3, INIT, CG_A, kit.now, "/a"));
+    cr_expect_eq(kit.pipeline.counters.emitted_without_pod, 1);
+    cr_expect_eq(kit.pipeline.counters.emitted_pod_only, 1);
+}
