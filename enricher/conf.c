@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/unix_socket.h"
+#include "enricher/kubeconfig.h"
 #include "enricher/loop.h"
 
 #define DEFAULT_SOCKET "/run/podkin/collector.sock"
@@ -27,7 +28,9 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"socket", OPTION_STRING, &c->socket, "PATH", "the collector's socket (default " DEFAULT_SOCKET ")",
             NULL, 0, 0},
         {"source", OPTION_STRINGS, &c->sources, "KIND:WHERE",
-            "where Pods are known from, repeatable: file:PATH, logdir:/var/log, kubelet:URL", NULL, 0, 0},
+            "where Pods are known from, repeatable: apiserver:KUBECONFIG, apiserver:in-cluster, kubelet:URL, "
+            "logdir:/var/log, file:PATH",
+            NULL, 0, 0},
         {"token-file", OPTION_STRING, &c->token_file, "PATH",
             "bearer token for the kubelet, read again at each request", NULL, 0, 0},
         {"ca-file", OPTION_STRING, &c->ca_file, "PATH",
@@ -36,7 +39,10 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
             0},
         {"client-key", OPTION_STRING, &c->client_key, "PATH", "its key", NULL, 0, 0},
         {"insecure-skip-tls-verify", OPTION_BOOL, &c->insecure, "on|off",
-            "do not verify the kubelet's certificate: anybody in between can name Pods", NULL, 0, 0},
+            "do not verify the kubelet's certificate, nor the API server's where the kubeconfig says the "
+            "same: "
+            "anybody in between can name Pods",
+            NULL, 0, 0},
         {"node-name", OPTION_STRING, &c->node_name, "NAME",
             "name of this node (default: $NODE_NAME, else the host name)", NULL, 0, 0},
         {"output", OPTION_STRING, &c->output_path, "FILE|-",
@@ -116,8 +122,13 @@ static int check_source(const char *source, char error[OPTIONS_ERROR_MAX])
         ((!strncmp(colon + 1, "https://", 8) && strcspn(colon + 9, "/:?#")) ||
             (!strncmp(colon + 1, "http://", 7) && strcspn(colon + 8, "/:?#"))))
         return 0;
+    if (colon && colon[1] && size == 9 && !strncmp(source, "apiserver", size))
+        return 0;
     (void)snprintf(error, OPTIONS_ERROR_MAX,
-        "--source: expected file:PATH, logdir:FOLDER or kubelet:http(s)://HOST:PORT, not '%.120s'", source);
+        "--source: expected apiserver:KUBECONFIG, kubelet:http(s)://HOST:PORT, logdir:FOLDER or file:PATH, "
+        "not "
+        "'%.120s'",
+        source);
     return -EINVAL;
 }
 
@@ -236,6 +247,25 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
         conf->events_socket[0] = '\0';
     derive(conf);
     return check_together(conf, error);
+}
+
+int conf_check_files(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
+{
+    for (size_t i = 0; i < conf->sources.count; i++) {
+        char why[KUBECONFIG_ERROR_MAX] = "";
+        struct kubeconfig config;
+        int r;
+
+        if (strncmp(conf->sources.items[i], "apiserver:", 10) != 0)
+            continue;
+        r = kubeconfig_load(&config, conf->sources.items[i] + 10, why);
+        kubeconfig_deinit(&config);
+        if (r < 0) {
+            (void)snprintf(error, OPTIONS_ERROR_MAX, "%s", why);
+            return r;
+        }
+    }
+    return 0;
 }
 
 void conf_deinit(struct conf *conf)

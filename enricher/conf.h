@@ -36,6 +36,8 @@ struct conf {
 /* Defaults, then what was given. 0 or -EINVAL (or what opening a file gave) with one line in `error`. Where --help or --version is asked nothing else is
  * looked at (common/options.h). */
 int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR_MAX]);
+/* What the sources will read and that can be wrong by itself: kubeconfigs. They may come later, so only --check makes this an error. As above. */
+int conf_check_files(const struct conf *conf, char error[OPTIONS_ERROR_MAX]);
 void conf_deinit(struct conf *conf);
 enum conf_action conf_action(const struct conf *conf);
 void conf_print_help(void);

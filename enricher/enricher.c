@@ -111,12 +111,16 @@ static int open_source(struct enricher *e, const char *kind_where, struct source
         return source_file_new(ret, e->loop, e->pods, where);
     if (!strncmp(kind_where, "logdir:", 7))
         return source_logdir_new(ret, e->loop, e->pods, where);
+    if (!strncmp(kind_where, "apiserver:", 10))
+        return source_apiserver_new(
+            ret, e->loop, e->http, e->pods, where, e->conf->node_name, e->conf->insecure);
     return source_kubelet_new(ret, e->loop, e->http, e->pods, where, &e->conf->tls);
 }
 
 static int open_sources(struct enricher *e)
 {
     const struct option_list *list = &e->conf->sources;
+    char error[OPTIONS_ERROR_MAX];
     int r = http_new(&e->http, e->loop);
 
     for (size_t i = 0; r == 0 && i < list->count; i++) {
@@ -129,6 +133,8 @@ static int open_sources(struct enricher *e)
     if (list->count == 0)
         log_warning(
             "no --source is given: no Pod can be named, and what runs in one waits until its deadline");
+    if (conf_check_files(e->conf, error) < 0)
+        log_warning("source: %s (it is tried again)", error);
     if (e->conf->insecure)
         log_warning("insecure-skip-tls-verify: whoever stands between here and the kubelet can name Pods");
     return r;

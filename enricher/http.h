@@ -6,7 +6,9 @@
  *
  * HTTP/1.1, or HTTP/2 where TLS negotiates it; connections are kept and reused for at most 10 minutes; redirects are not followed;
  * http and https only; proxies of the environment are ignored (they would be shown the token). TLS 1.2 or newer, verified unless `insecure`;
- * with a ca_file only that file is trusted, not the system's authorities.
+ * with a ca_file (or ca_data) only that is trusted, not the system's authorities. A key that is encrypted cannot be used: nobody is asked for a password.
+ *
+ * A stream (a watch) is a request without overall_timeout and max_bytes: idle_timeout ends it when the server goes silent.
  *
  * Names: an address is normally numeric ("localhost" needs no resolver either). Another name is looked up by Debian's libcurl in a thread of its own
  * (getaddrinfo), so the loop goes on; where a sandbox forbids threads the request fails with HTTP_NO_ADDRESS. A lookup that outlives its request is left
@@ -54,6 +56,12 @@ struct http_result {
     uint64_t bytes;           /* of the body, decoded */
 };
 
+/* PEM in memory. */
+struct http_blob {
+    void *data; /* NULL: none */
+    size_t size;
+};
+
 typedef int http_data_fn(void *arg, const char *data, size_t size); /* nonzero: abort */
 typedef void http_done_fn(void *arg, const struct http_result *result);
 
@@ -62,10 +70,15 @@ struct http_request {
     const char *url;
     const char *const *headers;                     /* "Name: value", NULL-terminated list */
     const char *token_file;                         /* → Authorization: Bearer */
+    const char *token;                              /* the same, inline; the file wins */
     const char *ca_file, *client_cert, *client_key; /* PEM; client_key NULL: in client_cert's file */
-    bool insecure;                                  /* the server's certificate is not verified */
-    bool compressed; /* ask for gzip: for a server across a network, at the price of our time */
-    bool fresh;      /* a new connection: after a failure, so that changed certificate files count */
+    const struct http_blob *ca_data, *client_cert_data,
+        *client_key_data; /* instead of the file; not copied */
+    bool insecure;        /* the server's certificate is not verified */
+    bool compressed;      /* ask for gzip: for a server across a network, at the price of our time */
+    bool fresh;           /* a new connection: after a failure, so that changed certificate files count */
+    bool
+        alone; /* a new connection that nobody uses after: for an answer without end, which may leave a dead one */
     uint64_t connect_timeout_ns, overall_timeout_ns, idle_timeout_ns; /* idle: no byte for so long */
     uint64_t max_bytes;
     http_data_fn *on_data;

@@ -288,9 +288,9 @@ static int exchange_build_headers(struct http_exchange *exchange)
             return -ENOMEM;
         exchange->headers = longer;
     }
-    if (!exchange->request.token_file)
+    if (!exchange->request.token_file && !exchange->request.token)
         return 0;
-    exchange->token_header = http_token_header(exchange->request.token_file, exchange->error);
+    exchange->token_header = http_token_header(&exchange->request, exchange->error);
     /* A node of our own, so that there is no copy of the token that we do not wipe. */
     exchange->token_node = (struct curl_slist){.data = exchange->token_header, .next = exchange->headers};
     return exchange->token_header ? 0 : -EINVAL;

@@ -86,14 +86,15 @@ enum http_outcome http_request_check(const struct http_request *request, char er
         (void)snprintf(error, HTTP_ERROR_MAX, "expected a URL like https://127.0.0.1:10250 without a user");
         return HTTP_REFUSED;
     }
-    if (request->token_file && !tls && !host_is_loopback(host)) {
+    if ((request->token_file || request->token) && !tls && !host_is_loopback(host)) {
         (void)snprintf(
             error, HTTP_ERROR_MAX, "the token is not sent over plain http except to a loopback address");
         return HTTP_REFUSED;
     }
-    if (tls && (!file_is_usable("CA file", request->ca_file, error) ||
-                   !file_is_usable("client certificate", request->client_cert, error) ||
-                   !file_is_usable("client key", request->client_key, error)))
+    if (tls && ((!request->ca_data && !file_is_usable("CA file", request->ca_file, error)) ||
+                   (!request->client_cert_data &&
+                       !file_is_usable("client certificate", request->client_cert, error)) ||
+                   (!request->client_key_data && !file_is_usable("client key", request->client_key, error))))
         return HTTP_BAD_CREDENTIAL;
     return HTTP_ANSWERED;
 }
@@ -138,14 +139,12 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-char *http_token_header(const char *path, char error[HTTP_ERROR_MAX])
+/* NULL with *ret_why said. */
+static char *token_header(const char *token, size_t length, const char **ret_why)
 {
     static const char prefix[] = "Authorization: Bearer ";
     size_t prefix_length = sizeof(prefix) - 1;
-    char buffer[HTTP_TOKEN_MAX + 1] = "";
-    char *header = NULL, *token = buffer;
-    const char *why = NULL;
-    ssize_t length = read_small_file(path, buffer, sizeof(buffer));
+    char *header = NULL;
 
     while (length > 0 && is_blank(token[length - 1]))
         length--;
@@ -153,21 +152,41 @@ char *http_token_header(const char *path, char error[HTTP_ERROR_MAX])
         token++;
         length--;
     }
-    if (length < 0)
-        why = length == -EFBIG ? "larger than any token" : strerrordesc_np((int)-length);
-    else if (length == 0)
-        why = "empty";
-    else if (!token_is_printable(token, (size_t)length))
-        why = "holds more than one token (a blank or a control character within)";
+    *ret_why = "out of memory";
+    if (length == 0)
+        *ret_why = "empty";
+    else if (!token_is_printable(token, length))
+        *ret_why = "holds more than one token (a blank or a control character within)";
     else
-        header = malloc(prefix_length + (size_t)length + 1);
+        header = malloc(prefix_length + length + 1);
     if (header) {
         memcpy(header, prefix, prefix_length);
-        memcpy(header + prefix_length, token, (size_t)length);
-        header[prefix_length + (size_t)length] = '\0';
-    } else {
-        (void)snprintf(error, HTTP_ERROR_MAX, "token file %s: %s", path, why ? why : "out of memory");
+        memcpy(header + prefix_length, token, length);
+        header[prefix_length + length] = '\0';
     }
+    return header;
+}
+
+char *http_token_header(const struct http_request *request, char error[HTTP_ERROR_MAX])
+{
+    char buffer[HTTP_TOKEN_MAX + 1] = "";
+    const char *why = NULL;
+    char *header = NULL;
+    ssize_t length;
+
+    if (!request->token_file) {
+        header = token_header(request->token, strlen(request->token), &why);
+        if (!header)
+            (void)snprintf(error, HTTP_ERROR_MAX, "token: %s", why);
+        return header;
+    }
+    length = read_small_file(request->token_file, buffer, sizeof(buffer));
+    if (length < 0)
+        why = length == -EFBIG ? "larger than any token" : strerrordesc_np((int)-length);
+    else
+        header = token_header(buffer, (size_t)length, &why);
+    if (!header)
+        (void)snprintf(error, HTTP_ERROR_MAX, "token file %s: %s", request->token_file, why);
     explicit_bzero(buffer, sizeof(buffer));
     return header;
 }
@@ -204,6 +223,9 @@ static long timeout_ms(uint64_t ns)
 }
 
 #define SET(option, value) code = code ? code : curl_easy_setopt(easy, option, value)
+/* Borrowed, so that there is no copy of a key that we do not wipe. */
+#define SET_BLOB(option, blob)                                                                               \
+    SET(option, &((struct curl_blob){.data = (blob)->data, .len = (blob)->size, .flags = CURL_BLOB_NOCOPY}))
 
 static CURLcode apply_tls(const struct http_request *request, CURL *easy)
 {
@@ -214,13 +236,21 @@ static CURLcode apply_tls(const struct http_request *request, CURL *easy)
     SET(CURLOPT_SSL_VERIFYHOST, request->insecure ? 0L : 2L);
     SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);    /* a replaced CA file would be ignored for a day */
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); /* a resumed session checks no certificate, on either side */
-    if (request->ca_file) {
-        SET(CURLOPT_CAINFO, request->ca_file);
+    SET(CURLOPT_KEYPASSWD,
+        ""); /* else OpenSSL asks for the password of an encrypted key on the terminal, and waits */
+    if (request->ca_file || request->ca_data) {
+        SET(CURLOPT_CAINFO, request->ca_data ? NULL : request->ca_file);
         SET(CURLOPT_CAPATH, NULL); /* Debian's default would still trust every public authority */
     }
-    if (request->client_cert)
+    if (request->ca_data)
+        SET_BLOB(CURLOPT_CAINFO_BLOB, request->ca_data);
+    if (request->client_cert_data)
+        SET_BLOB(CURLOPT_SSLCERT_BLOB, request->client_cert_data);
+    else if (request->client_cert)
         SET(CURLOPT_SSLCERT, request->client_cert);
-    if (request->client_key)
+    if (request->client_key_data)
+        SET_BLOB(CURLOPT_SSLKEY_BLOB, request->client_key_data);
+    else if (request->client_key)
         SET(CURLOPT_SSLKEY, request->client_key);
     return code;
 }
@@ -242,12 +272,17 @@ CURLcode http_request_apply(const struct http_request *request, CURL *easy)
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_SEC);
-    SET(CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
+    SET(CURLOPT_FRESH_CONNECT, request->fresh || request->alone ? 1L : 0L);
+    SET(CURLOPT_FORBID_REUSE, request->alone ? 1L : 0L);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L); /* a peer that vanished: known before the idle time-out of a long watch */
+    SET(CURLOPT_TCP_KEEPIDLE, 20L);
+    SET(CURLOPT_TCP_KEEPINTVL, 10L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, timeout_ms(request->connect_timeout_ns));
     SET(CURLOPT_TIMEOUT_MS, timeout_ms(request->overall_timeout_ns));
     return code ? code : apply_tls(request, easy);
 }
 
+#undef SET_BLOB
 #undef SET
 
 enum http_outcome http_outcome_of(CURLcode code, const char *text)

@@ -11,9 +11,9 @@
 /* Fills `error` and says HTTP_REFUSED or HTTP_BAD_CREDENTIAL, or HTTP_ANSWERED for "go on". Regular files only: a FIFO would stop the loop. */
 enum http_outcome http_request_check(const struct http_request *request, char error[HTTP_ERROR_MAX]);
 
-/* "Authorization: Bearer …", owned: http_header_wipe() it. NULL with `error` filled: the file cannot be read, is empty or too large, or
- * holds bytes that are no token's (a line break within would be a header of its own). Blanks and line ends around the token are taken off. */
-char *http_token_header(const char *path, char error[HTTP_ERROR_MAX]);
+/* "Authorization: Bearer …" from the token or its file, owned: http_header_wipe() it. NULL with `error` filled: the file cannot be read, it is empty
+ * or too large, or there are bytes that are no token's (a line break within would be a header of its own). Blanks and line ends around the token are taken off. */
+char *http_token_header(const struct http_request *request, char error[HTTP_ERROR_MAX]);
 void http_header_wipe(char *header); /* frees it, too; NULL is tolerated */
 
 /* Sets all that follows from the request and nothing else: not its headers, not its callbacks. */

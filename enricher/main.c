@@ -47,7 +47,12 @@ int main(int argc, char **argv)
         puts("podkin-enricher " PODKIN_VERSION);
         break;
     case CONF_CHECK:
-        puts("configuration is fine");
+        if (conf_check_files(&conf, error) < 0) {
+            log_error("%s", error);
+            status = EXIT_USAGE;
+        } else {
+            puts("configuration is fine");
+        }
         break;
     case CONF_RUN:
         status = run(&conf);

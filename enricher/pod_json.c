@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enricher/pod_json.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "enricher/pod.h"
@@ -12,6 +13,8 @@ struct pod_json {
     pod_json_fn *fn;
     void *arg;
     size_t skipped;
+    char version[POD_JSON_MAX_VERSION];
+    bool partial;
 };
 
 static int fail_memory(struct pod_json *parser)
@@ -199,6 +202,18 @@ int pod_json_push(struct pod_json *parser, const char *data, size_t size)
     return r == -ENOMEM ? fail_memory(parser) : r;
 }
 
+/* A version that is too long is none: a cut one would be another. */
+static void keep_version(struct pod_json *parser, const json_t *head)
+{
+    const json_t *metadata = json_object_get(head, "metadata");
+    const char *version = pod_json_string(metadata, "resourceVersion");
+    const char *rest = pod_json_string(metadata, "continue");
+
+    if (version && strlen(version) < sizeof(parser->version))
+        (void)snprintf(parser->version, sizeof(parser->version), "%s", version);
+    parser->partial = rest && *rest;
+}
+
 int pod_json_finish(struct pod_json *parser)
 {
     json_t *head = NULL, *items;
@@ -217,6 +232,7 @@ int pod_json_finish(struct pod_json *parser)
         r = refuse_kind(parser, head, kind);
     else if (!parser->scan.items_seen && items && !json_is_null(items)) /* Go writes null for none */
         r = pod_json_scan_fail(&parser->scan, 0, "expected an array as \"items\"");
+    keep_version(parser, head);
     json_decref(head);
     return r;
 }
@@ -224,6 +240,16 @@ int pod_json_finish(struct pod_json *parser)
 const char *pod_json_error(const struct pod_json *parser)
 {
     return parser->scan.error;
+}
+
+const char *pod_json_version(const struct pod_json *parser)
+{
+    return parser->version;
+}
+
+bool pod_json_is_partial(const struct pod_json *parser)
+{
+    return parser->partial;
 }
 
 size_t pod_json_skipped(const struct pod_json *parser)

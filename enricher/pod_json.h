@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include "enricher/pod_table.h"
 
+#define POD_JSON_MAX_VERSION 64
+
 struct pod_json;
 typedef void pod_json_fn(void *arg, const struct pod *pod); /* borrowed for the call */
 
@@ -20,5 +22,9 @@ int pod_json_push(struct pod_json *parser, const char *data, size_t size);
 /* The document must be whole. */
 int pod_json_finish(struct pod_json *parser);
 const char *pod_json_error(const struct pod_json *parser);
+/* Of a list that is finished: metadata.resourceVersion, from where a watch goes on, and metadata.continue, which
+ * says that it is only a part; "" where there is none, or one that is longer than any real one. */
+const char *pod_json_version(const struct pod_json *parser);
+bool pod_json_is_partial(const struct pod_json *parser);
 size_t pod_json_skipped(
     const struct pod_json *parser); /* items without a UID or of another kind: counted, not fatal */

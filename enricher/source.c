@@ -10,6 +10,7 @@ static const struct {
     {POD_SOURCE_FILE, NULL},
     {POD_SOURCE_LOGDIR, "/var/log"},
     {POD_SOURCE_KUBELET, NULL},
+    {POD_SOURCE_APISERVER, NULL},
 };
 
 int source_parse(const char *spec, enum pod_source *ret_kind, const char **ret_where)

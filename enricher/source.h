@@ -4,7 +4,7 @@
  * Where Pod metadata comes from. Each source_*.c fills the pod table by itself on the loop; nothing blocks.
  *
  * KIND:WHERE on the command line: file:PATH  logdir:/var/log  kubelet:https://127.0.0.1:10250 (or
- * http://…:10255)
+ * http://…:10255)  apiserver:KUBECONFIG (or in-cluster)
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,3 +49,7 @@ int source_file_new(struct source **ret, struct loop *loop, struct pod_table *ta
 int source_logdir_new(struct source **ret, struct loop *loop, struct pod_table *table, const char *root);
 int source_kubelet_new(struct source **ret, struct loop *loop, struct http *http, struct pod_table *table,
     const char *url, const struct source_tls *tls);
+/* The Pods of node_name. kubeconfig: a file, or "in-cluster"; read at each request, so it may come later and change.
+ * insecure_allowed: its insecure-skip-tls-verify counts, else it is refused. */
+int source_apiserver_new(struct source **ret, struct loop *loop, struct http *http, struct pod_table *table,
+    const char *kubeconfig, const char *node_name, bool insecure_allowed);

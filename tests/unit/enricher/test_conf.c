@@ -172,7 +172,7 @@ Test(conf, each_mistake_gives_one_line_that_names_the_option)
     static const struct {
         const char *option, *value, *words;
     } bad[] = {
-        {"--source", "carrier:pigeon", "--source: expected file:PATH"},
+        {"--source", "carrier:pigeon", "--source: expected apiserver:KUBECONFIG"},
         {"--source", "file:", "'file:'"},
         {"--source", "file", "'file'"},
         {"--source", "kubelet:127.0.0.1:10250", "'kubelet:127.0.0.1:10250'"},

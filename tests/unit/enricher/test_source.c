@@ -18,6 +18,8 @@ Test(source, kind_and_where_are_taken_apart)
     check("file:/etc/pods.json", POD_SOURCE_FILE, "/etc/pods.json");
     check("file:a:b", POD_SOURCE_FILE, "a:b");
     check("kubelet:https://127.0.0.1:10250", POD_SOURCE_KUBELET, "https://127.0.0.1:10250");
+    check("apiserver:/etc/kubernetes/kubelet.conf", POD_SOURCE_APISERVER, "/etc/kubernetes/kubelet.conf");
+    check("apiserver:in-cluster", POD_SOURCE_APISERVER, "in-cluster");
     check("logdir:/host/log", POD_SOURCE_LOGDIR, "/host/log");
     check("logdir", POD_SOURCE_LOGDIR, "/var/log");
     check("logdir:", POD_SOURCE_LOGDIR, "/var/log");
@@ -25,7 +27,8 @@ Test(source, kind_and_where_are_taken_apart)
 
 Test(source, what_is_neither_is_refused)
 {
-    static const char *const bad[] = {"", ":", "file", "file:", "kubelet", "files:/x", "fil:/x", "/x"};
+    static const char *const bad[] = {
+        "", ":", "file", "file:", "kubelet", "apiserver", "apiserver:", "files:/x", "fil:/x", "/x"};
     enum pod_source kind;
     const char *where;
 
