@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,12 +315,9 @@ Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
     renamer = start_renaming(short_path, long_path);
     for (int i = 0; i < 1000; i++) {
         int status;
-        pid_t pid = vfork();
+        pid_t pid;
 
-        if (pid == 0) {
-            (void)execv("/bin/true", (char *const *)true_argv);
-            _exit(127);
-        }
+        cr_assert_eq(posix_spawn(&pid, true_argv[0], NULL, NULL, (char *const *)true_argv, environ), 0);
         cr_assert_eq(waitpid(pid, &status, 0), pid);
         if (i % 100 == 0)
             observe_drain(o);

@@ -281,7 +281,8 @@ static int leave_by_threads(void *arg)
 
 static int leave_by_group(void *arg)
 {
-    pthread_barrier_t barrier;
+    static pthread_barrier_t
+        barrier; /* outlives this function: the threads wait at it until they are killed */
     pthread_t thread;
 
     (void)arg;
