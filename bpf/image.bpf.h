@@ -79,12 +79,12 @@ static __always_inline void image_fill_namespaces(struct record_process *r, stru
     r->ns.pid = BPF_CORE_READ(pid_ns, ns.inum);
 }
 
-/* The file that runs: for a script, its interpreter. */
+/* The file that runs: for a script, its interpreter. After the namespaces. */
 static __always_inline void image_fill_binary(struct record_process *r, struct file *file, enum access access)
 {
     struct inode *inode = READ(access, file, f_inode);
     struct mount *mount = mount_of(BPF_CORE_READ(file, f_path.mnt));
-    __u32 dev = READ(access, inode, i_sb, s_dev);
+    __u32 dev = READ(access, inode, i_sb, s_dev), mnt_ns;
 
     r->binary_ino = READ(access, inode, i_ino);
     /* As stat(2) shows it: the kernel keeps 12 bits of major over 20 of minor. */
@@ -94,7 +94,9 @@ static __always_inline void image_fill_binary(struct record_process *r, struct f
     /* A kernel-internal mount (memfd) has an error code in place of a namespace: the read fails and leaves
      * 0. */
     r->binary_mnt_ns = BPF_CORE_READ(mount, mnt_ns, ns.inum);
-    if (r->binary_mnt_ns && r->binary_mnt_ns == host_mnt_ns)
+    /* There it is the process that tells: runc runs its init from a copy of itself in a memfd, before it leaves the host's. */
+    mnt_ns = r->binary_mnt_ns ? r->binary_mnt_ns : r->ns.mnt;
+    if (mnt_ns && mnt_ns == host_mnt_ns)
         r->flags |= RECORD_PROCESS_BINARY_HOST_MNT;
 }
 

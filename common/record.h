@@ -90,7 +90,8 @@ enum record_process_flag {
     RECORD_PROCESS_CWD_ERROR = 1u << 3,
     RECORD_PROCESS_FILENAME_TRUNCATED = 1u << 4,
     RECORD_PROCESS_FILENAME_ERROR = 1u << 5,
-    RECORD_PROCESS_BINARY_HOST_MNT = 1u << 6, /* the binary's mount is of the host's mount namespace */
+    RECORD_PROCESS_BINARY_HOST_MNT = 1u << 6, /* the binary's mount, or if that has none (memfd) the process,
+                                                 is of the host's mount namespace */
     RECORD_PROCESS_BINARY_UNLINKED = 1u << 7, /* deleted or memfd: link count 0 */
     RECORD_PROCESS_IN_INIT_TREE = 1u << 8,    /* pid namespace is not the initial one and the process descends
                                                  from that namespace's pid 1 (not entered from outside) */

@@ -496,15 +496,25 @@ static int exec_memfd(void *arg)
     return 127;
 }
 
-Test(image, memfd_binary_is_unlinked_and_of_no_mount_namespace)
+static int exec_memfd_in_own_mounts(void *arg)
+{
+    return unshare(CLONE_NEWNS) ? 125 : exec_memfd(arg);
+}
+
+Test(image, memfd_binary_is_unlinked_and_of_no_mount_namespace_but_its_process_is)
 {
     struct observer *o = observe_begin();
-    const struct record_process *e = exec_of(o, exec_memfd, NULL);
+    const struct record_process *e = exec_of(o, observe_exec, (void *)true_argv);
+    uint32_t host = e->flags & RECORD_PROCESS_BINARY_HOST_MNT;
 
+    e = exec_of(o, exec_memfd, NULL);
     cr_expect(e->flags & RECORD_PROCESS_BINARY_UNLINKED);
     cr_expect_eq(e->binary_mnt_ns, 0);
-    cr_expect_not(e->flags & RECORD_PROCESS_BINARY_HOST_MNT);
+    cr_expect_eq(e->flags & RECORD_PROCESS_BINARY_HOST_MNT, host);
     cr_expect_eq(strncmp(observe_text(e, e->filename), "/dev/fd/", 8), 0);
+    e = exec_of(o, exec_memfd_in_own_mounts, NULL);
+    cr_expect_eq(e->binary_mnt_ns, 0);
+    cr_expect_not(e->flags & RECORD_PROCESS_BINARY_HOST_MNT);
     observe_end(o);
 }
 
