@@ -233,17 +233,16 @@ Test(conf, node_name_of_253_characters_is_the_longest)
     cr_expect_eq(init("--node-name", name, NULL), 0);
 }
 
+#define FOUR_SOURCES "source = file:/a\nsource = file:/b\nsource = file:/c\nsource = file:/d\n"
+#define ALL_SOURCES  FOUR_SOURCES FOUR_SOURCES FOUR_SOURCES FOUR_SOURCES
+
 Test(conf, seventeenth_source_is_refused)
 {
-    char text[1024] = "";
-
-    for (int i = 0; i < CONF_SOURCES_MAX; i++)
-        strcat(text, "source = file:/a\n");
-    write_file(text);
+    write_file(ALL_SOURCES);
     cr_expect_eq(init("--config", file, NULL), 0, "%s", error);
+    cr_expect_eq(conf.sources.count, CONF_SOURCES_MAX);
     conf_deinit(&conf);
-    strcat(text, "source = file:/a\n");
-    write_file(text);
+    write_file(ALL_SOURCES "source = file:/e\n");
     cr_expect_eq(init("--config", file, NULL), -EINVAL);
     expect_error("at most 16");
 }

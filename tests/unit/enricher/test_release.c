@@ -53,7 +53,8 @@ Test(release, queue_is_let_go_as_far_as_there_is_room)
     for (size_t i = 1; i < 10; i++) {
         json_t *line = kit_parse(i);
 
-        cr_expect_eq(json_integer_value(kit_at(line, "process_fork", "process", "pid")), 3000 + i - 1);
+        cr_expect_eq(
+            json_integer_value(kit_at(line, "process_fork", "process", "pid")), (json_int_t)(3000 + i - 1));
         json_decref(line);
     }
 }

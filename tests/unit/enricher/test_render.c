@@ -172,7 +172,7 @@ static json_t *fragment_of(struct pod *pod)
     const struct container_fragment *fragment = &container.fragment;
     char *whole;
     json_t *object;
-    size_t size = fragment->size;
+    size_t size;
 
     container.pod = pod;
     cr_assert_eq(render_container(&context, &container), 0);
