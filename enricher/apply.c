@@ -13,6 +13,9 @@ struct container *apply_find_container(struct pipeline *pipeline, struct process
     struct process *parent = process->parent;
     struct container *container;
 
+    if (!cgroup && process->container && process->cgroup_id == cgroup_id && !process->container->path_unknown)
+        return process
+            ->container; /* the table has no room for the cgroup, or not any more; the process knows */
     process->inherited = false;
     if (!cgroup || cgroup->container->path_unknown) {
         struct container *parents = parent && parent->cgroup_id == cgroup_id ? parent->container : NULL;
@@ -195,6 +198,21 @@ static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *
     }
 }
 
+static void set_container_by_path(
+    struct pipeline *pipeline, struct process *process, const struct record_cgroup *record, uint64_t now_ns)
+{
+    struct container *container = container_table_get(
+        &pipeline->containers, (const char *)record + record->path.offset, record->path.size);
+
+    if (!container)
+        return;
+    resolve_container(pipeline, container, now_ns);
+    process_set_container(process, container);
+    process->cgroup_id = record->header.cgroup_id;
+    process->inherited = false;
+    container_unref(container);
+}
+
 /* The path comes with it: that the cgroup was made may have been lost. */
 static void apply_attach(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
 {
@@ -202,8 +220,12 @@ static void apply_attach(struct pipeline *pipeline, const struct record_cgroup *
     struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
 
     apply_cgroup(pipeline, record, now_ns);
-    if (process)
-        (void)apply_find_container(pipeline, process, header->cgroup_id);
+    if (!process)
+        return;
+    if (header->cgroup_id && record->path.size &&
+        !container_table_find(&pipeline->containers, header->cgroup_id)) /* C3 */
+        set_container_by_path(pipeline, process, record, now_ns);
+    (void)apply_find_container(pipeline, process, header->cgroup_id);
 }
 
 /* Places the event; keeps it, with references, when the output is full (E4). */

@@ -9,6 +9,8 @@
 #define CONTAINER_BUCKETS 4096
 /* Paths are kept for explain; what a workload nests below its own cgroup need not be whole. */
 #define CGROUP_PATH_KEPT 512
+/* Less than this is nobody's flood. */
+#define ALLOWANCE_LEAST 128
 
 static size_t id_bucket(uint64_t id)
 {
@@ -164,13 +166,36 @@ static struct container *container_get(struct container_table *table, const stru
     return c ? container_ref(c) : container_new(table, identity);
 }
 
+/* How many cgroups that are there count against the same allowance. */
+static size_t count_with(const struct container_table *table, const struct container *container)
+{
+    return container->path_unknown ? table->unknown_count : container->cgroup_count;
+}
+
+/* C4 */
+static size_t allowance_of(const struct container_table *table, const struct container *container)
+{
+    size_t allowance = container == table->host ? table->max_cgroups / 2 : table->max_cgroups / 16;
+
+    return allowance > ALLOWANCE_LEAST ? allowance : ALLOWANCE_LEAST;
+}
+
+static void count_cgroup(struct container_table *table, struct container *container, bool in)
+{
+    if (container->path_unknown)
+        table->unknown_count += in ? 1 : (size_t)-1;
+    else
+        container->cgroup_count += in ? 1 : (uint32_t)-1;
+}
+
 static struct cgroup *cgroup_insert(
     struct container_table *table, uint64_t cgroup_id, struct container *container)
 {
     struct cgroup **bucket = &table->cgroups[id_bucket(cgroup_id)];
     struct cgroup *cgroup;
 
-    if (table->cgroup_count >= table->max_cgroups && container_table_expire(table, UINT64_MAX, 1) == 0) {
+    if (count_with(table, container) >= allowance_of(table, container) ||
+        (table->cgroup_count >= table->max_cgroups && container_table_expire(table, UINT64_MAX, 1) == 0)) {
         table->refused++;
         return NULL;
     }
@@ -182,6 +207,7 @@ static struct cgroup *cgroup_insert(
     cgroup->next = *bucket;
     *bucket = cgroup;
     table->cgroup_count++;
+    count_cgroup(table, container, true);
     return cgroup;
 }
 
@@ -201,6 +227,10 @@ struct cgroup *container_table_add(struct container_table *table, uint64_t cgrou
         return NULL;
     if (cgroup) {
         *ret_was_unknown = cgroup->container;
+        if (!cgroup->removed_ns) {
+            count_cgroup(table, cgroup->container, false);
+            count_cgroup(table, container, true);
+        }
         cgroup->container = container;
     } else {
         cgroup = cgroup_insert(table, cgroup_id, container);
@@ -211,6 +241,14 @@ struct cgroup *container_table_add(struct container_table *table, uint64_t cgrou
     }
     cgroup->path = strndup(path, size < CGROUP_PATH_KEPT ? size : CGROUP_PATH_KEPT);
     return cgroup;
+}
+
+struct container *container_table_get(struct container_table *table, const char *path, size_t size)
+{
+    struct cgroup_identity identity;
+
+    cgroup_path_parse(path, size, &identity);
+    return container_get(table, &identity);
 }
 
 struct cgroup *container_table_add_unknown(struct container_table *table, uint64_t cgroup_id)
@@ -233,6 +271,7 @@ void container_table_mark_removed(struct container_table *table, struct cgroup *
     if (cgroup->removed_ns)
         return;
     cgroup->removed_ns = now_ns ? now_ns : 1;
+    count_cgroup(table, cgroup->container, false);
     cgroup->removed_next = NULL;
     *table->removed_last = cgroup;
     table->removed_last = &cgroup->removed_next;

@@ -9,7 +9,10 @@
  *
  * C1  a container's identity never changes; a cgroup's container changes only when its path becomes known
  * C2  a removed cgroup stays findable for the grace time: late events are its own
- * C3  the table is bounded (max_cgroups); beyond, the removed go first, then a new cgroup is refused: its processes inherit
+ * C3  the table is bounded (max_cgroups); beyond, the removed go first, then a new cgroup is refused: its processes inherit, and one that is
+ *     moved there is told where by the record of its move
+ * C4  one container, or all stand-ins together, take a sixteenth of it at most, the host a half: who makes cgroups without end below its own
+ *     leaves room for the others
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,7 +51,8 @@ struct container {
     uint64_t release_since_ns; /* when its queue began to be let go */
     unsigned attempts;
     uint32_t refs;
-    uint8_t state; /* enum container_state */
+    uint32_t cgroup_count; /* that are there */
+    uint8_t state;         /* enum container_state */
     bool given_up; /* negative cache: a deadline has passed; events go out as they are until there is news */
     bool evicted;  /* let go because the hold store was full */
     bool releasing;
@@ -69,6 +73,7 @@ struct container_table {
     struct cgroup **cgroups;
     struct container **by_uid, **by_id;
     size_t cgroup_count, container_count, max_cgroups;
+    size_t unknown_count; /* cgroups that are there and have a stand-in */
     struct cgroup *removed_first, **removed_last;
     struct container *host; /* the one for everything outside Pods */
     uint64_t refused;
@@ -89,6 +94,8 @@ struct cgroup *container_table_add(struct container_table *table, uint64_t cgrou
     size_t size, struct container **ret_was_unknown);
 /* A cgroup of which only the id is known, with a stand-in container that waits for the path. NULL: C3. */
 struct cgroup *container_table_add_unknown(struct container_table *table, uint64_t cgroup_id);
+/* The container that a path names, whether or not there is room for its cgroup. One reference for the caller; NULL when memory is short. */
+struct container *container_table_get(struct container_table *table, const char *path, size_t size);
 void container_table_mark_removed(struct container_table *table, struct cgroup *cgroup, uint64_t now_ns);
 /* Marks as removed what is not in the snapshot of this generation: that it went was not told. */
 void container_table_mark_unseen(struct container_table *table, uint32_t generation, uint64_t now_ns);

@@ -102,6 +102,44 @@ Test(pipeline_trouble, path_of_an_unknown_cgroup_is_learned_from_a_move_into_it)
     kit_expect_state(1, "process_exec", "complete", "web-1");
 }
 
+Test(pipeline_trouble, cgroups_without_end_in_one_container_leave_room_for_the_others)
+{
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    kit_tell_pod(UID_B, "db-0", ID_B);
+    for (uint64_t i = 0; i < 2000; i++)
+        kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, 10000 + i, NONE, kit.now, PATH_A "/nested"));
+    for (uint64_t i = 0; i < 2000; i++) /* and what comes from nowhere */
+        kit_feed(make_exec(&kit.record, KEY((uint32_t)(4000 + i), 60), INIT, 20000 + i, kit.now, "/x"));
+    cr_expect_lt(kit.pipeline.containers.cgroup_count, 300);
+    while (kit.line_count > 0)
+        free(kit.lines[--kit.line_count]);
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, 300, NONE, kit.now, PATH_B "/init"));
+    kit_feed(make_exec(&kit.record, B1, INIT, 300, kit.now, "/b"));
+    kit_expect_state(0, "process_exec", "complete", "db-0");
+    /* Its own processes are named as well, where the move into the cgroup or the parent tells. */
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_ATTACH, 11999, A1, kit.now, PATH_A "/nested"));
+    kit_feed(make_fork(&kit.record, A2, A1, 11999, kit.now));
+    kit_feed(make_exec(&kit.record, A2, A1, 11999, kit.now, "/a2"));
+    cr_assert_eq(kit.line_count, 4);
+    kit_expect_state(2, "process_fork", "complete", "web-1");
+    kit_expect_state(3, "process_exec", "complete", "web-1");
+    kit_expect_balanced();
+}
+
+Test(pipeline_trouble, cgroups_that_come_and_go_do_not_use_up_the_allowance)
+{
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    for (uint64_t i = 0; i < 2000; i++) {
+        kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, 10000 + i, NONE, kit.now, PATH_A "/nested"));
+        kit_feed(make_exec(&kit.record, A1, INIT, 10000 + i, kit.now + i, "/a"));
+        kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_RMDIR, 10000 + i, NONE, kit.now, PATH_A "/nested"));
+    }
+    cr_expect_eq(kit.line_count, 2000);
+    cr_expect_eq(kit.pipeline.containers.refused, 0);
+    kit_expect_state(1999, "process_exec", "complete", "web-1");
+}
+
 /* ---- what nobody should have sent ------------------------------------------------------------------------------ */
 
 Test(pipeline_trouble, cgroup_with_the_number_zero_is_nobodys)
