@@ -372,7 +372,8 @@ Test(source_kubelet, failures_back_off_whoever_asks)
     requests = bench->script.requests;
     cr_assert_leq(requests, 13, "K3: %u", requests); /* 20 + 40 + 80 + 100 … */
     cr_assert_geq(requests, 4);
-    cr_assert_eq(state_of(bench).requests, requests);
+    cr_assert_geq(state_of(bench).requests, requests);
+    cr_assert_leq(state_of(bench).requests, requests + 1, "one may be on its way");
     bench_free(bench);
 }
 
