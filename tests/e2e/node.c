@@ -19,6 +19,7 @@
 
 #define ARGS_MAX     48
 #define CHILDREN_MAX 16
+#define SHOWN_LINES  128 /* of a log, when a case failed */
 
 static pid_t children[CHILDREN_MAX];
 static struct node *current;
@@ -180,15 +181,31 @@ bool node_is_running(pid_t pid)
 static void show_log(const char *name, const char *path)
 {
     CLEANUP_FILE FILE *file = fopen(path, "re");
-    char lines[24][300];
+    char lines[SHOWN_LINES][300];
     unsigned count = 0;
 
-    while (file && fgets(lines[count % 24], sizeof(lines[0]), file))
+    while (file && fgets(lines[count % SHOWN_LINES], sizeof(lines[0]), file))
         count++;
-    for (unsigned i = count > 24 ? count - 24 : 0; i < count; i++) {
-        lines[i % 24][strcspn(lines[i % 24], "\n")] = '\0';
-        tap_note("%s| %s", name, lines[i % 24]);
+    for (unsigned i = count > SHOWN_LINES ? count - SHOWN_LINES : 0; i < count; i++) {
+        lines[i % SHOWN_LINES][strcspn(lines[i % SHOWN_LINES], "\n")] = '\0';
+        tap_note("%s| %s", name, lines[i % SHOWN_LINES]);
     }
+}
+
+void node_show_status(const struct node *node)
+{
+    const char *argv[] = {
+        node_program("enricher/podkin"), "status", "--events-socket", node->events_socket, NULL};
+    char path[128];
+    pid_t pid;
+
+    (void)snprintf(path, sizeof(path), "%s/status.log", node->dir);
+    pid = node_start(path, false, argv);
+    for (unsigned i = 0; i < 600 && node_is_running(pid); i++)
+        node_sleep_ms(10);
+    (void)node_stop(pid, SIGTERM);
+    show_log("status", path);
+    (void)unlink(path);
 }
 
 /* A folder that the unprivileged user cannot enter (a clone in /root) must not matter. */

@@ -32,6 +32,8 @@ bool node_start_enricher(struct node *node, ...);
 int node_stop_collector(struct node *node, int signal);
 int node_stop_enricher(struct node *node, int signal);
 bool node_is_running(pid_t pid);
+/* What `podkin status` says now, as notes of the test. */
+void node_show_status(const struct node *node);
 
 /* Starts a program of the build tree; ended at the end of the test. Its stdout and stderr go to LOG. */
 pid_t node_start(const char *log, bool unprivileged, const char *const argv[]);

@@ -58,7 +58,7 @@ void oracle_end(void)
     oracle = NULL;
 }
 
-void oracle_expect_equal(struct events *events, const struct test_container *container, unsigned timeout_ms)
+bool oracle_expect_equal(struct events *events, const struct test_container *container, unsigned timeout_ms)
 {
     struct oracle_counts counts = oracle_read(container);
     bool came = events_wait(events, container, oracle_total(container), timeout_ms);
@@ -67,7 +67,10 @@ void oracle_expect_equal(struct events *events, const struct test_container *con
         tap_note("waited %u ms for all events of %.12s", timeout_ms, container->id);
     node_sleep_ms(50);
     events_read(events);
-    tap_expect_equal(events_count(events, container, EVENT_FORK), counts.forks, "forks in the output");
-    tap_expect_equal(events_count(events, container, EVENT_EXEC), counts.execs, "execs in the output");
-    tap_expect_equal(events_count(events, container, EVENT_EXIT), counts.exits, "exits in the output");
+    came = tap_expect_equal(events_count(events, container, EVENT_FORK), counts.forks, "forks in the output");
+    came &=
+        tap_expect_equal(events_count(events, container, EVENT_EXEC), counts.execs, "execs in the output");
+    came &=
+        tap_expect_equal(events_count(events, container, EVENT_EXIT), counts.exits, "exits in the output");
+    return came;
 }

@@ -13,4 +13,4 @@ uint64_t oracle_total(const struct test_container *container);
 void oracle_end(void);
 
 /* Waits until the output has as many events of the container as the kernel counted, then until nothing more comes for a moment; expects equal numbers by type. */
-void oracle_expect_equal(struct events *events, const struct test_container *container, unsigned timeout_ms);
+bool oracle_expect_equal(struct events *events, const struct test_container *container, unsigned timeout_ms);

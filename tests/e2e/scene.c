@@ -73,7 +73,8 @@ void scene_check_pod(struct scene *scene, unsigned pod, unsigned timeout_ms)
 {
     struct test_container *container = scene_container(scene, pod);
 
-    oracle_expect_equal(&scene->events, container, timeout_ms);
+    if (!oracle_expect_equal(&scene->events, container, timeout_ms))
+        node_show_status(&scene->node);
     workload_expect_complete(&scene->events, &scene->pods[pod], container);
     workload_expect_clean(&scene->events, container);
 }
