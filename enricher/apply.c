@@ -180,7 +180,7 @@ static struct process *find_or_make(
 static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
 {
     const char *path = (const char *)record + record->path.offset;
-    struct container *stand_in;
+    struct container *stand_in, *container = NULL;
     struct cgroup *cgroup;
 
     if (record->header.cgroup_id == 0 || record->path.size == 0) /* no cgroup's number; could not be read */
@@ -188,14 +188,19 @@ static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *
     cgroup = container_table_add(
         &pipeline->containers, record->header.cgroup_id, path, record->path.size, &stand_in);
     if (cgroup) {
-        resolve_container(pipeline, cgroup->container, now_ns);
+        container = container_ref(cgroup->container);
+        resolve_container(pipeline, container, now_ns);
         if (record->header.type == RECORD_CGROUP_RMDIR)
             container_table_mark_removed(&pipeline->containers, cgroup, now_ns);
     }
     if (stand_in) {
         resolve_dissolve(pipeline, stand_in, now_ns);
         container_unref(stand_in);
+        (void)release_run(pipeline, now_ns); /* may drop the cgroup; -EAGAIN: the next call goes on */
     }
+    if (container && record->header.type == RECORD_CGROUP_RMDIR)
+        place_note(pipeline, container, &record->header, now_ns);
+    container_unref(container);
 }
 
 static void set_container_by_path(

@@ -266,7 +266,7 @@ static void write_out(struct enricher *e)
 
 void enricher_deinit(struct enricher *e)
 {
-    uint64_t held = e->hold ? hold_count(e->hold) : 0;
+    uint64_t held = e->hold ? pipeline_held(&e->pipeline) : 0;
 
     if (e->output)
         write_out(e);

@@ -39,15 +39,8 @@ static void forget_held(struct pipeline *pipeline)
 {
     struct hold_queue *queue;
 
-    while ((queue = hold_oldest(pipeline->hold))) {
-        struct hold_entry *entry = hold_first(pipeline->hold, queue);
-        struct process *process = entry->subject;
-        struct container *context = entry->context;
-
-        hold_pop(pipeline->hold, queue);
-        process_release(process);
-        container_unref(context);
-    }
+    while ((queue = hold_oldest(pipeline->hold)))
+        place_pop(pipeline, queue);
 }
 
 void pipeline_deinit(struct pipeline *pipeline)
@@ -65,6 +58,11 @@ void pipeline_deinit(struct pipeline *pipeline)
     }
     process_table_deinit(&pipeline->processes);
     container_table_deinit(&pipeline->containers);
+}
+
+uint64_t pipeline_held(const struct pipeline *pipeline)
+{
+    return hold_count(pipeline->hold) - pipeline->notes_held;
 }
 
 bool pipeline_is_blocked(const struct pipeline *pipeline)

@@ -61,6 +61,7 @@ struct pipeline {
         gap_since_ns; /* records were lost whose sense only a new snapshot tells; 0: none since the last */
     uint64_t recovering_since_ns; /* held since, of the recovered entry that is being applied; 0: none */
     uint64_t recovering_sequence;
+    uint64_t notes_held; /* of hold_count(): records that are no events (place_note) */
     struct event parked; /* applied, not placed yet: the output was full (process is referenced) */
     bool has_parked;
 };
@@ -89,6 +90,8 @@ void pipeline_pod_changed(struct pipeline *pipeline, struct pod *pod, uint64_t n
 void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns);
 /* When pipeline_turn() has something to do at the latest; UINT64_MAX: nothing. */
 uint64_t pipeline_next_ns(const struct pipeline *pipeline);
+/* Events in the hold store. */
+uint64_t pipeline_held(const struct pipeline *pipeline);
 /* Something waits for room in the output. */
 bool pipeline_is_blocked(const struct pipeline *pipeline);
 
@@ -114,6 +117,11 @@ struct container *place_find_queue(
 /* `leaving`: as above. */
 int place_into_queue(struct pipeline *pipeline, struct container *queue, struct container *leaving,
     const struct event *event, uint64_t now_ns);
+/* The path of a removed cgroup whose events are held: for a successor, which finds it in no snapshot. Best effort. */
+void place_note(struct pipeline *pipeline, struct container *container, const struct record_header *record,
+    uint64_t now_ns);
+/* The first entry of the queue is done with. */
+void place_pop(struct pipeline *pipeline, struct hold_queue *queue);
 int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns);
 
 /* release.c */

@@ -81,6 +81,32 @@ int place_into_queue(struct pipeline *pipeline, struct container *queue, struct 
     return 0;
 }
 
+void place_note(struct pipeline *pipeline, struct container *container, const struct record_header *record,
+    uint64_t now_ns)
+{
+    const struct hold_entry entry = {
+        .sequence = pipeline->recovering_sequence, .since_ns = now_ns, .context = container};
+
+    if (container->held.count == 0 || hold_append(pipeline->hold, &container->held, record, &entry) < 0)
+        return;
+    container_ref(container);
+    pipeline->notes_held++;
+}
+
+void place_pop(struct pipeline *pipeline, struct hold_queue *queue)
+{
+    const struct hold_entry *entry = hold_first(pipeline->hold, queue);
+    struct process *process = entry->subject;
+    struct container *context = entry->context;
+
+    hold_pop(pipeline->hold, queue);
+    if (process)
+        process_release(process);
+    else
+        pipeline->notes_held--;
+    container_unref(context);
+}
+
 int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
 {
     const struct container *container = event->container;

@@ -64,15 +64,11 @@ static int release_container(struct pipeline *pipeline, struct container *contai
     const struct hold_entry *entry;
 
     while ((entry = hold_first(pipeline->hold, &container->held))) {
-        struct process *process = entry->subject;
-        struct container *context = entry->context;
-        int r = let_go(pipeline, container, entry, now_ns);
+        int r = entry->subject ? let_go(pipeline, container, entry, now_ns) : 0;
 
         if (r < 0)
             return r;
-        hold_pop(pipeline->hold, &container->held);
-        process_release(process);
-        container_unref(context);
+        place_pop(pipeline, &container->held);
     }
     return 0;
 }

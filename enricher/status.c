@@ -96,7 +96,7 @@ static bool is_event(unsigned type)
 static void put_books(struct text *out, const struct enricher *e)
 {
     const struct counters *c = &e->pipeline.counters;
-    uint64_t received = 0, emitted = 0, dropped = 0, held = e->hold ? hold_count(e->hold) : 0;
+    uint64_t received = 0, emitted = 0, dropped = 0, held = e->hold ? pipeline_held(&e->pipeline) : 0;
 
     for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
         received += is_event(type) ? c->received[type] : 0;
@@ -142,7 +142,7 @@ static void put_hold(struct text *out, const struct enricher *e)
     uint64_t released;
 
     open_object(out, "hold");
-    put_u64(out, "events", hold_count(e->hold));
+    put_u64(out, "events", pipeline_held(&e->pipeline));
     put_u64(out, "bytes", hold_bytes(e->hold));
     put_u64(out, "high_water_events", hold_max_count(e->hold));
     put_u64(out, "max_events", e->conf->hold.max_events);

@@ -200,5 +200,5 @@ void kit_expect_balanced(void)
             received += counters->received[type];
         gone += counters->emitted[type] + counters->dropped[type];
     }
-    cr_expect_eq(received, gone + hold_count(kit.hold)); /* E3 */
+    cr_expect_eq(received, gone + pipeline_held(&kit.pipeline)); /* E3 */
 }

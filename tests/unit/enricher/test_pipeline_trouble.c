@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/unit/enricher/pipeline_kit.h"
 
@@ -138,6 +140,52 @@ Test(pipeline_trouble, cgroups_that_come_and_go_do_not_use_up_the_allowance)
     cr_expect_eq(kit.line_count, 2000);
     cr_expect_eq(kit.pipeline.containers.refused, 0);
     kit_expect_state(1999, "process_exec", "complete", "web-1");
+}
+
+/* ---- a successor ---------------------------------------------------------------------------------------------- */
+
+static void use_store(int memfd)
+{
+    kit.hold = hold_free(kit.hold);
+    cr_assert_eq(hold_new(&kit.hold, memfd, &kit.limits), 0);
+    hold_defer_pops(kit.hold); /* so that nothing leaves the memfd at the end, as if we had been killed */
+    kit.pipeline.hold = kit.hold;
+}
+
+static void on_recovered(void *arg, const struct hold_entry *entry)
+{
+    (void)arg;
+    kit.pipeline.recovering_since_ns = entry->since_ns;
+    kit.pipeline.recovering_sequence = entry->sequence;
+    kit_feed(hold_entry_record(entry));
+    kit.pipeline.recovering_since_ns = kit.pipeline.recovering_sequence = 0;
+}
+
+Test(pipeline_trouble, what_a_predecessor_held_is_named_though_its_cgroup_is_gone)
+{
+    int memfd = memfd_create("hold", MFD_CLOEXEC);
+
+    use_store(memfd);
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, 300, NONE, kit.now, PATH_A));
+    kit_feed(make_exec(&kit.record, A1, INIT, 300, kit.now, "/a"));
+    kit_feed(make_exit(&kit.record, A1, 300, kit.now, 0));
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_RMDIR, 300, NONE, kit.now, PATH_A));
+    cr_expect_eq(pipeline_held(&kit.pipeline), 2);
+    kit_expect_balanced();
+    for (int i = 0; i < 2; i++) { /* killed, and again while it holds what it took over */
+        kit_stop();
+        kit_start();
+        use_store(memfd);
+        cr_expect_eq(hold_recover(kit.hold, on_recovered, NULL), 3);
+        cr_expect_eq(pipeline_held(&kit.pipeline), 2);
+        kit_expect_balanced();
+    }
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    cr_assert_eq(kit.line_count, 2);
+    kit_expect_state(0, "process_exec", "complete", "web-1");
+    kit_expect_state(1, "process_exit", "complete", "web-1");
+    cr_expect_eq(hold_count(kit.hold), 0);
+    (void)close(memfd);
 }
 
 /* ---- what nobody should have sent ------------------------------------------------------------------------------ */
