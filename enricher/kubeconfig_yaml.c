@@ -229,7 +229,7 @@ int yaml_find_pem(
 int yaml_find_entry(struct yaml_reader *reader, const struct yaml_place *root, const char *list,
     const char *name, const char *body, struct yaml_place *ret)
 {
-    struct yaml_place items;
+    struct yaml_place items = {0};
     int r = yaml_find(reader, root, list, &items);
 
     *ret = items;
