@@ -112,7 +112,7 @@ static int read_cluster(struct yaml_reader *reader, const struct yaml_place *map
         {NULL, NULL},
     };
     CLEANUP_FREE char *url = NULL;
-    struct yaml_place server;
+    struct yaml_place server = {0};
     int r = refuse(reader, map, refusals);
 
     if (r == 0)
@@ -180,7 +180,7 @@ static int follow(struct yaml_reader *reader, const struct yaml_place *root, con
     const char *key, const char *list, const char *body, struct yaml_place *ret)
 {
     CLEANUP_FREE char *name = NULL;
-    struct yaml_place place;
+    struct yaml_place place = {0};
     char shown[128];
     int r = yaml_find(reader, map, key, &place);
 
@@ -216,7 +216,7 @@ int kubeconfig_parse(
 {
     struct yaml_reader reader = {.path = path, .error = error, .error_size = KUBECONFIG_ERROR_MAX};
     struct kubeconfig config = {0};
-    struct yaml_place root;
+    struct yaml_place root = {0};
     int r = yaml_reader_open(&reader, data, size, &root);
 
     *ret = config;

@@ -141,7 +141,7 @@ static int find_scalar(
 
 int yaml_find_string(struct yaml_reader *reader, const struct yaml_place *map, const char *key, char **ret)
 {
-    struct yaml_place place;
+    struct yaml_place place = {0};
     int r = find_scalar(reader, map, key, &place);
     const unsigned char *value;
 
@@ -157,7 +157,7 @@ int yaml_find_string(struct yaml_reader *reader, const struct yaml_place *map, c
 
 int yaml_find_bool(struct yaml_reader *reader, const struct yaml_place *map, const char *key, bool *ret)
 {
-    struct yaml_place place;
+    struct yaml_place place = {0};
     int r = find_scalar(reader, map, key, &place);
 
     if (r < 0 || !place.node)
@@ -205,7 +205,7 @@ static ssize_t base64_decode(const unsigned char *data, size_t size, unsigned ch
 int yaml_find_pem(
     struct yaml_reader *reader, const struct yaml_place *map, const char *key, struct http_blob *ret)
 {
-    struct yaml_place place;
+    struct yaml_place place = {0};
     struct http_blob blob = {0};
     int r = find_scalar(reader, map, key, &place);
     ssize_t size;
