@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define OPTIONS_MAX 16
+#define PATIENCE_MS                                                                                          \
+    30000 /* a disk under load may stop the output for as long; costs nothing when all is well */
 
 bool scene_make(struct scene *scene, unsigned pods)
 {
@@ -81,6 +83,8 @@ void scene_check_pod(struct scene *scene, unsigned pod, unsigned timeout_ms)
 
 void scene_check(struct scene *scene, unsigned timeout_ms)
 {
+    if (timeout_ms < PATIENCE_MS)
+        timeout_ms = PATIENCE_MS;
     for (unsigned i = 0; i < scene->pod_count; i++)
         scene_check_pod(scene, i, timeout_ms);
 }

@@ -31,7 +31,7 @@ bool scene_start(struct scene *scene, unsigned pods);
 void scene_reveal_some(struct scene *scene, unsigned count);
 void scene_reveal(struct scene *scene);
 
-/* Every event that the kernel counted is in the output, complete and once. */
+/* Every event that the kernel counted is in the output, complete and once. scene_check() is patient: 30 s at least. */
 void scene_check_pod(struct scene *scene, unsigned pod, unsigned timeout_ms);
 void scene_check(struct scene *scene, unsigned timeout_ms);
 
