@@ -8,7 +8,7 @@
  * and is named by a struct record_ref: offset from the start of the record and size in bytes, without a
  * terminating NUL. An absent string is {0, 0}.
  *
- * Who writes: bpf/ (everything but LOST), collector/ (LOST, SNAPSHOT_CGROUP, SNAPSHOT_END), podkin-load.
+ * Who writes: bpf/ (everything but LOST and POLICY), collector/ (LOST, POLICY, SNAPSHOT_CGROUP, SNAPSHOT_END), podkin-load.
  * Who reads: enricher/, which takes every byte as hostile: record_check() first (record_check.h).
  *
  * R1  header.size >= sizeof(header) + body, a multiple of RECORD_ALIGN, <= RECORD_SIZE_MAX
@@ -167,7 +167,143 @@ struct record_lost {
     __u32 reserved;
 };
 
+/* What an argument of a hook is, and how its value is written (struct record_arg.value). */
+enum record_arg_type {
+    RECORD_ARG_NONE = 0,   /* no such argument; value absent */
+    RECORD_ARG_INT,        /* int: 8 bytes, sign-extended */
+    RECORD_ARG_UINT,       /* uint, uint32: 8 bytes */
+    RECORD_ARG_LONG,       /* int64, long: 8 bytes, signed */
+    RECORD_ARG_ULONG,      /* uint64: 8 bytes */
+    RECORD_ARG_SIZE,       /* size_t: 8 bytes */
+    RECORD_ARG_STRING,     /* string, filename: struct record_arg_bytes, bytes without NUL */
+    RECORD_ARG_BYTES,      /* char_buf, char_iovec: struct record_arg_bytes */
+    RECORD_ARG_FILE,       /* file: struct record_arg_path, path */
+    RECORD_ARG_PATH,       /* path, dentry: the same */
+    RECORD_ARG_FD,         /* fd: the same; the number in it */
+    RECORD_ARG_BINPRM,     /* linux_binprm: the same */
+    RECORD_ARG_SOCK,       /* sock: struct record_arg_sock */
+    RECORD_ARG_SKB,        /* skb: the same */
+    RECORD_ARG_SOCKADDR,   /* sockaddr: the same; of it only family, daddr, dport */
+    RECORD_ARG_CRED,       /* cred: struct record_arg_cred */
+    RECORD_ARG_CAPABILITY, /* capability: 8 bytes, its number */
+    RECORD_ARG_SYSCALL,    /* syscall64: 8 bytes, its number; bit 63: of the 32-bit ABI */
+    RECORD_ARG_TYPE_COUNT,
+};
+
+enum record_arg_flag {
+    RECORD_ARG_ERROR = 1u << 0,       /* it could not be read: value absent */
+    RECORD_ARG_TRUNCATED = 1u << 1,   /* of a path: its beginning is missing; of bytes and strings: the end */
+    RECORD_ARG_UNREACHABLE = 1u << 2, /* path: deleted, or outside the process's root */
+};
+
+struct record_arg {
+    __u8 type;  /* enum record_arg_type */
+    __u8 flags; /* enum record_arg_flag */
+    __u16 reserved;
+    struct record_ref value; /* its offset is a multiple of RECORD_ALIGN */
+};
+
+struct record_arg_bytes {
+    __u64
+        original_size; /* of which the bytes behind are the first; a string's is known up to what was looked at */
+};
+
+struct record_arg_path {
+    __u32 mode;  /* st_mode of the inode, 0: unknown */
+    __u32 flags; /* of the open file (O_*), 0 for what is none */
+    __s32 fd;    /* -1: not given by number */
+    __u32 reserved;
+}; /* the path behind it, up to the end of value */
+
+struct record_arg_sock {
+    __u64 cookie;
+    __u16 family; /* AF_INET, AF_INET6 …; for AF_UNIX and others the addresses are 0 */
+    __u16 type;   /* SOCK_STREAM … */
+    __u16 protocol;
+    __u8 state; /* TCP_ESTABLISHED … */
+    __u8 reserved;
+    __u16 sport, dport; /* host byte order */
+    __u32 mark, priority;
+    __u32 length;              /* skb: of the packet */
+    __u8 saddr[16], daddr[16]; /* network byte order; IPv4 in the first four */
+};
+
+struct record_arg_cred {
+    __u64 cap_permitted, cap_effective, cap_inheritable;
+    __u32 uid, gid, euid, egid, suid, sgid, fsuid, fsgid;
+    __u32 securebits, user_ns;
+};
+
+#define RECORD_HOOK_ARGS_MAX  6                    /* that a policy may name */
+#define RECORD_HOOK_RETURN    RECORD_HOOK_ARGS_MAX /* index of the return value among the arguments */
+#define RECORD_HOOK_STACK_MAX 32                   /* frames of a kernel stack */
+
+enum record_hook_action {
+    RECORD_HOOK_POST = 0,
+    RECORD_HOOK_SIGKILL,
+    RECORD_HOOK_SIGNAL,   /* action_value: the signal */
+    RECORD_HOOK_OVERRIDE, /* action_value: what the function returned instead */
+    RECORD_HOOK_ACTION_COUNT,
+};
+
+/* RECORD_HOOK: a policy's hook ran and a selector matched. The header speaks of current. */
+struct record_hook {
+    struct record_header header;
+    __u32 hook_id;      /* of a RECORD_POLICY that came before */
+    __u8 action;        /* enum record_hook_action */
+    __u8 selector;      /* which one matched, from 0 */
+    __u8 action_failed; /* the kernel refused it */
+    __u8 stack_count;   /* frames */
+    __s32 action_value;
+    __u32 suppressed; /* events of this hook that its rate limit withheld since the last */
+    struct record_arg args[RECORD_HOOK_ARGS_MAX + 1]; /* the last is the return value */
+    struct record_ref stack;                          /* stack_count addresses of 8 bytes, innermost first */
+    __u32 reserved;
+};
+
+enum record_hook_kind { /* as the policy has it */
+    RECORD_HOOK_KPROBE = 1,
+    RECORD_HOOK_TRACEPOINT,
+    RECORD_HOOK_LSM,
+    RECORD_HOOK_UPROBE,
+    RECORD_HOOK_KIND_COUNT,
+};
+
+enum record_policy_flag {
+    RECORD_POLICY_GONE = 1u << 0, /* the hook is detached: no RECORD_HOOK of it follows */
+    RECORD_POLICY_NAMESPACED = 1u << 1,
+};
+
+/* RECORD_POLICY: what a hook id stands for. In the stream before its first RECORD_HOOK, and in each snapshot. A number is never used twice by
+ * a collector. tgid, start_ns and cgroup_id are 0. */
+struct record_policy {
+    struct record_header header;
+    __u32 hook_id;
+    __u8 kind;  /* enum record_hook_kind */
+    __u8 flags; /* enum record_policy_flag */
+    __u16 reserved;
+    struct record_ref name, name_space; /* of the policy */
+    struct record_ref
+        function; /* kprobe: the kernel's function; LSM: the hook; uprobe: the symbol; tracepoint: the event */
+    struct record_ref subsystem; /* tracepoint: its group; uprobe: path of the binary */
+    struct record_ref message;
+    struct record_ref tags;     /* NUL between them */
+    struct record_ref selector; /* which Pods and containers; grammar below; absent: all, and the host */
+    struct record_ref labels[RECORD_HOOK_ARGS_MAX + 1];
+};
+/*
+ * selector: words with a NUL between them, one group of words for each requirement, all of which must hold:
+ *   scope key operator count value…
+ * scope: "pod" (key is a label) or "container" (key is "name"); operator: In NotIn Exists DoesNotExist; count: decimal.
+ */
+
 _Static_assert(sizeof(struct record_header) == 48, "wire format");
+_Static_assert(sizeof(struct record_arg) == 8, "wire format");
+_Static_assert(sizeof(struct record_arg_path) == 16, "wire format");
+_Static_assert(sizeof(struct record_arg_sock) == 64, "wire format");
+_Static_assert(sizeof(struct record_arg_cred) == 64, "wire format");
+_Static_assert(sizeof(struct record_hook) == 48 + 80, "wire format");
+_Static_assert(sizeof(struct record_policy) == 48 + 64, "wire format");
 _Static_assert(sizeof(struct record_fork) == 48 + 56, "wire format");
 _Static_assert(sizeof(struct record_process) == 48 + 176, "wire format");
 _Static_assert(sizeof(struct record_exit) == 48 + 24, "wire format");

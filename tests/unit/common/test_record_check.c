@@ -10,6 +10,8 @@ static union {
     struct record_process process;
     struct record_cgroup cgroup;
     struct record_lost lost;
+    struct record_hook hook;
+    struct record_policy policy;
     __u8 bytes[2 * RECORD_SIZE_MAX];
 } record;
 
@@ -20,6 +22,8 @@ static void make(enum record_type type, size_t size)
         (struct record_header){.size = (__u32)size, .type = (__u8)type, .version = RECORD_VERSION};
     if (type == RECORD_LOST)
         record.lost.where = RECORD_LOST_QUEUE;
+    if (type == RECORD_POLICY)
+        record.policy.kind = RECORD_HOOK_KPROBE;
 }
 
 static enum record_fault fault(void)
@@ -154,4 +158,66 @@ Test(record_check, names_are_never_null)
         cr_assert_not_null(record_type_name(i));
         cr_assert_not_null(record_fault_name((enum record_fault)i));
     }
+}
+
+Test(record_check, a_hook_argument_has_room_for_its_type)
+{
+    const struct {
+        __u8 type;
+        __u16 size;
+    } least[] = {{RECORD_ARG_INT, 8}, {RECORD_ARG_STRING, sizeof(struct record_arg_bytes)},
+        {RECORD_ARG_FD, sizeof(struct record_arg_path)}, {RECORD_ARG_SOCK, sizeof(struct record_arg_sock)},
+        {RECORD_ARG_CRED, sizeof(struct record_arg_cred)}};
+
+    for (size_t i = 0; i < sizeof(least) / sizeof(least[0]); i++) {
+        for (size_t at = 0; at <= RECORD_HOOK_RETURN; at++) {
+            struct record_arg *arg = &record.hook.args[at];
+
+            make(RECORD_HOOK, sizeof(struct record_hook) + 128);
+            *arg = (struct record_arg){
+                .type = least[i].type, .value = {sizeof(struct record_hook), least[i].size}};
+            cr_assert_eq(fault(), RECORD_FAULT_NONE);
+            arg->value.size--;
+            cr_assert_eq(fault(), RECORD_FAULT_REF, "type %u", arg->type);
+            arg->value = (struct record_ref){sizeof(struct record_hook) + 4, least[i].size};
+            cr_assert_eq(fault(), RECORD_FAULT_REF, "unaligned");
+            arg->value = (struct record_ref){0};
+            cr_assert_eq(fault(), RECORD_FAULT_NONE, "absent");
+            arg->type = RECORD_ARG_TYPE_COUNT;
+            cr_assert_eq(fault(), RECORD_FAULT_ENUM);
+        }
+    }
+}
+
+Test(record_check, a_hooks_stack_is_as_long_as_it_says)
+{
+    make(RECORD_HOOK, sizeof(struct record_hook) + 64);
+    record.hook.stack = (struct record_ref){sizeof(struct record_hook), 16};
+    record.hook.stack_count = 2;
+    cr_assert_eq(fault(), RECORD_FAULT_NONE);
+    record.hook.stack_count = 3;
+    cr_assert_eq(fault(), RECORD_FAULT_REF);
+    record.hook.stack_count = RECORD_HOOK_STACK_MAX + 1;
+    cr_assert_eq(fault(), RECORD_FAULT_ENUM);
+    make(RECORD_HOOK, sizeof(struct record_hook));
+    record.hook.action = RECORD_HOOK_ACTION_COUNT;
+    cr_assert_eq(fault(), RECORD_FAULT_ENUM);
+}
+
+Test(record_check, every_reference_of_a_policy_is_checked)
+{
+    struct record_ref *const refs[] = {&record.policy.name, &record.policy.name_space,
+        &record.policy.function, &record.policy.subsystem, &record.policy.message, &record.policy.tags,
+        &record.policy.selector, &record.policy.labels[0], &record.policy.labels[RECORD_HOOK_RETURN]};
+
+    for (size_t i = 0; i < sizeof(refs) / sizeof(refs[0]); i++) {
+        make(RECORD_POLICY, sizeof(struct record_policy) + 16);
+        *refs[i] = (struct record_ref){sizeof(struct record_policy), 16};
+        cr_assert_eq(fault(), RECORD_FAULT_NONE);
+        refs[i]->size = 17;
+        cr_assert_eq(fault(), RECORD_FAULT_REF, "reference %zu", i);
+    }
+    make(RECORD_POLICY, sizeof(struct record_policy));
+    record.policy.kind = RECORD_HOOK_KIND_COUNT;
+    cr_assert_eq(fault(), RECORD_FAULT_ENUM);
 }

@@ -116,7 +116,7 @@ static const struct record_header *random_record(unsigned *seed)
     case 1:
         return make_exit(&record, key, group, now_ns, 0);
     case 2:
-        return make_header(&record, RECORD_HOOK, sizeof(struct record_header), key, group, now_ns);
+        return make_header(&record, RECORD_HOOK, sizeof(struct record_hook), key, group, now_ns);
     case 3:
         return make_header(&record, RECORD_POLICY, sizeof(struct record_header), key, group, now_ns);
     case 4: {
