@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
-#include "common/clock.h"
 #include "common/fd.h"
 #include "common/record.h"
 #include "common/unix_socket.h"
@@ -32,39 +30,15 @@ static int fail(char error[ATTACH_ERROR_MAX], const char *path, int r, const cha
     return r;
 }
 
-static int wait_readable(int fd, uint64_t deadline_ns)
+/* Message bytes, 0: closed, -EAGAIN: nothing yet. A close with our HELLO unread is reported before an answer that is there: hence the second look. */
+static ssize_t receive_answer(int fd, union answer *answer, int fds[HANDOFF_FD_COUNT], size_t *ret_fd_count)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    ssize_t size;
 
-    for (;;) {
-        uint64_t now = clock_boot_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
-        struct timespec timeout = {
-            .tv_sec = (time_t)(left / NS_PER_SEC), .tv_nsec = (long)(left % NS_PER_SEC)};
-        int r = ppoll(&poll_fd, 1, &timeout, NULL);
-
-        if (r > 0)
-            return 0;
-        if (r < 0 && errno != EINTR)
-            return -errno;
-        if (r == 0 && left == 0)
-            return -ETIMEDOUT;
-    }
-}
-
-/* Message bytes, 0: closed. A close with our HELLO unread is reported before an answer that is there: hence the second look. */
-static ssize_t receive_answer(
-    int fd, uint64_t deadline_ns, union answer *answer, int fds[HANDOFF_FD_COUNT], size_t *ret_fd_count)
-{
     for (int i = 0;; i++) {
-        ssize_t size;
-        int r = wait_readable(fd, deadline_ns);
-
-        if (r < 0)
-            return r;
         size = unix_receive(fd, answer, sizeof(*answer), fds, HANDOFF_FD_COUNT, ret_fd_count);
-        if (size == -EAGAIN || size == -EINTR || (size == -ECONNRESET && i == 0))
-            continue;
-        return size;
+        if (size != -EINTR && !(size == -ECONNRESET && i == 0))
+            return size;
     }
 }
 
@@ -132,12 +106,23 @@ static void close_all(int fds[HANDOFF_FD_COUNT], size_t count)
         fd_close(&fds[i]);
 }
 
-int attach_connect(
-    struct attachment *ret, const char *path, uint64_t timeout_ns, char error[ATTACH_ERROR_MAX])
+int attach_begin(int *ret_fd, const char *path, char error[ATTACH_ERROR_MAX])
 {
     const struct handoff_hello hello = {HANDOFF_MAGIC, HANDOFF_VERSION, HANDOFF_HELLO, RECORD_VERSION};
-    uint64_t deadline_ns = clock_boot_ns() + timeout_ns;
-    CLEANUP_CLOSE int socket_fd = -1;
+    CLEANUP_CLOSE int fd = unix_connect(path);
+    int r;
+
+    if (fd < 0)
+        return fail(error, path, fd, NULL);
+    r = unix_send(fd, &hello, sizeof(hello), NULL, 0);
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET) /* closed already: perhaps with a reason that can be read */
+        return fail(error, path, r, NULL);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int attach_finish(struct attachment *ret, int *socket_fd, const char *path, char error[ATTACH_ERROR_MAX])
+{
     const void *snapshot = NULL;
     int fds[HANDOFF_FD_COUNT], r;
     union answer answer;
@@ -145,13 +130,9 @@ int attach_connect(
     ssize_t size;
 
     memset(&answer, 0, sizeof(answer));
-    socket_fd = unix_connect(path);
-    if (socket_fd < 0)
-        return fail(error, path, socket_fd, NULL);
-    r = unix_send(socket_fd, &hello, sizeof(hello), NULL, 0);
-    if (r < 0 && r != -EPIPE && r != -ECONNRESET) /* closed already: perhaps with a reason that can be read */
-        return fail(error, path, r, NULL);
-    size = receive_answer(socket_fd, deadline_ns, &answer, fds, &fd_count);
+    size = receive_answer(*socket_fd, &answer, fds, &fd_count);
+    if (size == -EAGAIN)
+        return -EAGAIN;
     if (size == -EMSGSIZE)
         return fail(error, path, -EBADMSG, "its answer is too long");
     if (size == 0)
@@ -171,7 +152,7 @@ int attach_connect(
     }
     fd_close(&fds[HANDOFF_FD_SNAPSHOT]); /* the mapping stays */
     *ret = (struct attachment){
-        .socket_fd = take_fd(&socket_fd),
+        .socket_fd = take_fd(socket_fd),
         .queue_fds = {fds[HANDOFF_FD_RING], fds[HANDOFF_FD_CURSOR], fds[HANDOFF_FD_DOORBELL]},
         .hold_fd = fds[HANDOFF_FD_HOLD],
         .snapshot = snapshot,

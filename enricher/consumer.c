@@ -2,8 +2,8 @@
 /*
  * Our side of the collector: attaching and what is taken over then, reading, its end, and the hold store that it keeps for us.
  *
- *   attach_due ─► attached ─► collector_gone ─► (its queue is read to the end) ─► attach_due
- *                    └─► resync ─► (what was read is durable) ─► attach_due: the same collector, a new snapshot
+ *   attach_due ─► asked ─► attached ─► collector_gone ─► (its queue is read to the end) ─► attach_due
+ *                             └─► resync ─► (what was read is durable) ─► attach_due: the same collector, a new snapshot
  *
  * A resync follows a LOST record of process life or of cgroups: the dead whose exit was lost would stay for ever, a process whose exec was lost
  * would be shown under its old binary, a cgroup without a path has no Pod. All of it is in a snapshot.
@@ -147,6 +147,10 @@ static void on_attachment(void *arg, uint32_t events)
 
     (void)events;
     loop_poll_stop(e->loop, &e->attachment_poll);
+    if (e->asked_fd >= 0) {
+        e->attach_due = true; /* its answer: taken over in consumer_turn() */
+        return;
+    }
     e->collector_gone = true; /* first to the end of its queue: consumer_turn() */
     e->drain.at_end = false;  /* of what it published until now */
     e->resync = false;
@@ -160,13 +164,36 @@ static void on_attach_timer(void *arg, uint64_t now_ns)
     e->attach_due = true; /* taking over turns the loop: not in here */
 }
 
-static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
+/* Connects, and waits for the answer as for anything else. */
+static int ask(struct enricher *e, char error[ATTACH_ERROR_MAX])
 {
-    int r = attach_connect(&e->attachment, e->conf->socket, ATTACH_TIMEOUT_NS, error);
+    int r = attach_begin(&e->asked_fd, e->conf->socket, error);
 
     if (r < 0)
         return r;
-    r = queue_consumer_new(&e->queue, &e->attachment.queue_fds);
+    r = loop_poll_start(e->loop, &e->attachment_poll, e->asked_fd, POLLIN | POLLHUP);
+    if (r < 0) {
+        (void)snprintf(error, ATTACH_ERROR_MAX, "%s: %s", e->conf->socket, strerror(-r));
+        return r;
+    }
+    loop_timer_arm(e->loop, &e->attach_timer, clock_boot_ns() + e->attach_timeout_ns);
+    return -EAGAIN;
+}
+
+static int answered(struct enricher *e, char error[ATTACH_ERROR_MAX])
+{
+    int r = attach_finish(&e->attachment, &e->asked_fd, e->conf->socket, error);
+
+    if (r != -EAGAIN)
+        return r;
+    (void)snprintf(error, ATTACH_ERROR_MAX, "collector at %s: %s", e->conf->socket, strerror(ETIMEDOUT));
+    return -ETIMEDOUT;
+}
+
+static int take_over(struct enricher *e, char error[ATTACH_ERROR_MAX])
+{
+    int r = queue_consumer_new(&e->queue, &e->attachment.queue_fds);
+
     if (r < 0) {
         (void)snprintf(
             error, ATTACH_ERROR_MAX, "%s: the queue is not one: %s", e->conf->socket, strerror(-r));
@@ -182,9 +209,18 @@ static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
     return r;
 }
 
+/* One step further; -EAGAIN: asked, the answer comes. */
+static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
+{
+    int r = e->asked_fd < 0 ? ask(e, error) : answered(e, error);
+
+    return r < 0 ? r : take_over(e, error);
+}
+
 void consumer_detach(struct enricher *e)
 {
     loop_poll_stop(e->loop, &e->attachment_poll);
+    fd_close(&e->asked_fd);
     drain_detach(&e->drain);
     e->queue = queue_consumer_free(e->queue);
     attachment_deinit(&e->attachment);
@@ -200,8 +236,11 @@ static void try_attach(struct enricher *e)
     int r = attach(e, error);
 
     e->attach_due = false;
+    if (r == -EAGAIN && e->asked_fd >= 0)
+        return;
     now_ns = clock_boot_ns();
     if (r == 0) {
+        loop_timer_disarm(e->loop, &e->attach_timer);
         e->resync = false;
         e->attach_failures = 0;
         e->attach_error[0] = '\0';
@@ -225,7 +264,9 @@ void consumer_init(struct enricher *e)
 {
     e->attachment_poll = (struct loop_poll){.fn = on_attachment, .arg = e, .fd = -1};
     e->attach_timer = (struct loop_timer){.fn = on_attach_timer, .arg = e};
+    e->asked_fd = -1;
     e->attach_due = true;
+    e->attach_timeout_ns = ATTACH_TIMEOUT_NS;
     e->resync_delay_ns = RESYNC_DELAY_NS;
     e->resync_interval_ns = RESYNC_INTERVAL_NS;
 }

@@ -176,8 +176,11 @@ static int open_pipeline(struct enricher *e)
 
 static void prepare(struct enricher *e, struct conf *conf)
 {
-    *e = (struct enricher){
-        .conf = conf, .signal_fd = -1, .attachment = ATTACHMENT_EMPTY, .started_ns = clock_boot_ns()};
+    *e = (struct enricher){.conf = conf,
+        .signal_fd = -1,
+        .asked_fd = -1,
+        .attachment = ATTACHMENT_EMPTY,
+        .started_ns = clock_boot_ns()};
     e->signal_poll = (struct loop_poll){.fn = on_signal, .arg = e, .fd = -1};
     e->housekeeping_timer = (struct loop_timer){.fn = on_housekeeping, .arg = e};
     e->pipeline_timer = (struct loop_timer){.fn = on_pipeline_timer, .arg = e};

@@ -41,10 +41,11 @@ struct enricher {
     struct loop_poll attachment_poll, signal_poll;
     struct loop_timer attach_timer, housekeeping_timer, pipeline_timer;
     int signal_fd;
+    int asked_fd; /* connected, the answer is not here; -1: not asked */
     unsigned attach_failures;
     char attach_error[ATTACH_ERROR_MAX]; /* said once, until it changes */
     uint64_t started_ns, attached_ns, attach_count;
-    uint64_t resync_delay_ns, resync_interval_ns; /* consumer.c; tests shorten them */
+    uint64_t attach_timeout_ns, resync_delay_ns, resync_interval_ns; /* consumer.c; tests shorten them */
     uint64_t epoch_ns; /* of the collector whose snapshot was applied last, 0: none */
     bool attach_due;
     bool collector_gone; /* its queue is being finished */

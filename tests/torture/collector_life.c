@@ -26,6 +26,7 @@
 #include "common/unix_socket.h"
 #include "enricher/attach.h"
 #include "enricher/snapshot_read.h"
+#include "tests/support/attach_wait.h"
 #include "tests/torture/pattern.h"
 
 #define SKIP        77
@@ -168,7 +169,7 @@ static bool attach_first(struct consumer *consumer, pid_t child)
     while ((r == -ENOENT || r == -ECONNREFUSED) && clock_boot_ns() < until) {
         if (waitpid(child, NULL, WNOHANG) == child)
             return false;
-        r = attach_connect(&consumer->attachment, socket_path, ATTACH_NS, error);
+        r = attach_wait(&consumer->attachment, socket_path, ATTACH_NS, error);
         (void)nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
     }
     if (r < 0)
@@ -188,7 +189,7 @@ static void detach(struct consumer *consumer)
 static void attach_again(struct consumer *consumer)
 {
     char error[ATTACH_ERROR_MAX];
-    int r = attach_connect(&consumer->attachment, socket_path, ATTACH_NS, error);
+    int r = attach_wait(&consumer->attachment, socket_path, ATTACH_NS, error);
 
     if (r < 0)
         (void)fprintf(stderr, "%s\n", error);
@@ -286,7 +287,7 @@ static void next_consumer_goes_on(struct consumer *consumer)
     struct consumer second = {.attachment = ATTACHMENT_EMPTY};
     char error[ATTACH_ERROR_MAX];
 
-    CHECK(attach_connect(&second.attachment, socket_path, ATTACH_NS, error) == -EBUSY);
+    CHECK(attach_wait(&second.attachment, socket_path, ATTACH_NS, error) == -EBUSY);
     spawn(pids, 100);
     read_until_seen(consumer, pids, 100, SEEN_FORK | SEEN_EXEC | SEEN_EXIT, false);
     detach(consumer);

@@ -18,6 +18,7 @@
 #include "common/record.h"
 #include "common/unix_socket.h"
 #include "enricher/snapshot_read.h"
+#include "tests/support/attach_wait.h"
 
 /* A collector that says what the test wants: in a thread, one connection. */
 static struct {
@@ -120,7 +121,7 @@ static int connect_to_server(uint64_t timeout_ns)
 
     error[0] = '\0';
     cr_assert_eq(pthread_create(&thread, NULL, serve, NULL), 0);
-    r = attach_connect(&attachment, path, timeout_ns, error);
+    r = attach_wait(&attachment, path, timeout_ns, error);
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_assert_eq(r == 0, error[0] == '\0', "%s", error);
     cr_assert_null(strchr(error, '\n'));
@@ -161,9 +162,9 @@ Test(attach, no_snapshot_is_no_mapping)
 
 Test(attach, nobody_there_is_said_at_once)
 {
-    cr_assert_eq(attach_connect(&attachment, "/nonexistent/socket", NS_PER_SEC, error), -ENOENT);
+    cr_assert_eq(attach_wait(&attachment, "/nonexistent/socket", NS_PER_SEC, error), -ENOENT);
     fd_close(&listener);
-    cr_assert_eq(attach_connect(&attachment, path, NS_PER_SEC, error), -ECONNREFUSED);
+    cr_assert_eq(attach_wait(&attachment, path, NS_PER_SEC, error), -ECONNREFUSED);
     cr_assert_not_null(strstr(error, path));
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -149,6 +150,7 @@ static void *run(void *unused)
 {
     (void)unused;
     result = enricher_init(&enricher, &conf);
+    enricher.attach_timeout_ns = NS_PER_SEC;
     enricher.resync_delay_ns = 100 * NS_PER_MS;
     enricher.resync_interval_ns = 200 * NS_PER_MS;
     sem_post(&begun);
@@ -350,5 +352,44 @@ Test(consumer, store_that_cannot_be_used_does_not_keep_it_from_working)
     publish(make_exec(&buffer, KEY(10, 1), KEY(1, 1), 1, clock_boot_ns(), "/bin/a"));
     cr_expect_eq(count_lines("process_exec", 500), 1);
     enricher_stop();
+    enricher_end();
+}
+
+/* Answer to `status` of the enricher's own socket; false: none in time. */
+static bool ask_status(char *answer, size_t size)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct pollfd poll_fd = {.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), .events = POLLIN};
+    ssize_t n = -1;
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/events", collector.folder);
+    if (connect(poll_fd.fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+        write(poll_fd.fd, "status\n", 7) == 7 && poll(&poll_fd, 1, 5000) == 1)
+        n = read(poll_fd.fd, answer, size - 1);
+    fd_close(&poll_fd.fd);
+    if (n > 0)
+        answer[n] = '\0';
+    return n > 0;
+}
+
+Test(consumer, collector_that_says_nothing_stops_nobody_else_and_is_asked_again)
+{
+    struct pollfd poll_fd = {.fd = collector.listener, .events = POLLIN};
+    static char answer[1 << 16];
+    int silent;
+
+    snapshot_begin();
+    snapshot_end();
+    enricher_start();
+    cr_assert_eq(poll(&poll_fd, 1, 5000), 1);
+    silent = accept4(collector.listener, NULL, NULL, SOCK_CLOEXEC);
+    cr_expect(ask_status(answer, sizeof(answer)), "the loop waits for the collector");
+    collector_serve(10000);
+    publish(make_lost(RECORD_HOOK));
+    cr_expect_eq(count_lines("\"lost\"", 1000), 1);
+    fd_close(&silent);
+    enricher_stop();
+    cr_expect_eq(enricher.attach_count, 1);
+    cr_expect_eq(enricher.attach_failures, 0);
     enricher_end();
 }
