@@ -49,6 +49,9 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
             "where the JSON lines go (default: only to viewers)", NULL, 0, 0},
         {"output-rotate-size", OPTION_SIZE, &c->rotate_bytes, "BYTES",
             "start a new file at this size, 0: never (default 64M)", NULL, 0, 0},
+        {"output-rotate-age", OPTION_DURATION, &c->rotate_age_ns, "DURATION",
+            "start a new file when this one is so old, 0: never (default 0)", NULL, 0,
+            366 * 24 * 3600 * NS_PER_SEC},
         {"output-rotate-keep", OPTION_COUNT, &c->rotate_keep, "N", "how many earlier files stay (default 5)",
             NULL, 0, 1000},
         {"events-socket", OPTION_STRING, &c->events_socket, "PATH",
@@ -201,6 +204,7 @@ static void derive(struct conf *conf)
     conf->output = (struct output_options)OUTPUT_OPTIONS_DEFAULT;
     conf->output.path = conf->output_path;
     conf->output.rotate_bytes = conf->rotate_bytes;
+    conf->output.rotate_age_ns = conf->rotate_age_ns;
     conf->output.rotate_keep = (unsigned)conf->rotate_keep;
     conf->tls = (struct source_tls){
         conf->token_file, conf->ca_file, conf->client_cert, conf->client_key, conf->insecure};

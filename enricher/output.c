@@ -208,6 +208,7 @@ static int open_sink(struct output *output, const struct output_options *options
         .path = is_stdout ? NULL : options->path,
         .fd = STDOUT_FILENO,
         .rotate_bytes = options->rotate_bytes,
+        .rotate_age_ns = options->rotate_age_ns,
         .rotate_keep = options->rotate_keep,
         .mode = options->file_mode,
     };

@@ -28,6 +28,7 @@ struct output;
 struct output_options {
     const char *path;             /* NULL: no primary sink (everything is durable at once); "-": stdout */
     uint64_t rotate_bytes;        /* default 64 MiB; 0: never */
+    uint64_t rotate_age_ns;       /* default 0: never */
     unsigned rotate_keep;         /* FILE.1 … FILE.N, default 5 */
     unsigned file_mode;           /* default 0600 */
     uint64_t viewer_buffer_bytes; /* default 4 MiB each; never less than SINK_VIEWER_BUFFER_MIN */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -39,6 +40,34 @@ static int open_path(const char *path, int extra_flags, unsigned mode)
     return fd < 0 ? -errno : fd;
 }
 
+/* How long ago the file was made, by the wall clock; 0 where that is not known. */
+static uint64_t age_of(int fd)
+{
+    struct statx stx;
+    struct timespec now;
+    int64_t age_s;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) < 0 || !(stx.stx_mask & STATX_BTIME) ||
+        clock_gettime(CLOCK_REALTIME, &now) < 0)
+        return 0;
+    age_s = now.tv_sec - stx.stx_btime.tv_sec;
+    return age_s > 0 ? (uint64_t)age_s * NS_PER_SEC : 0;
+}
+
+static void arm_age(struct sink_file *sink, uint64_t delay_ns)
+{
+    sink->aged = false;
+    if (sink->path && sink->regular && sink->options.rotate_age_ns)
+        loop_timer_arm(sink->loop, &sink->age, loop_now(sink->loop) + delay_ns);
+}
+
+static void arm_age_of_file(struct sink_file *sink)
+{
+    uint64_t limit = sink->options.rotate_age_ns, age = limit ? age_of(sink->fd) : 0;
+
+    arm_age(sink, age < limit ? limit - age : 0);
+}
+
 /* Takes fd and closes what was open. */
 static int adopt(struct sink_file *sink, int fd)
 {
@@ -56,6 +85,7 @@ static int adopt(struct sink_file *sink, int fd)
     sink->size_bytes = sink->regular ? (uint64_t)st.st_size : 0;
     sink->torn_tail = sink->path && sink->regular && st.st_size > 0 && ends_torn(sink->path, &st);
     sink->rotate_at_bytes = sink->options.rotate_bytes;
+    arm_age_of_file(sink);
     return 0;
 }
 
@@ -133,8 +163,15 @@ static int put_aside(struct sink_file *sink)
     return rename(sink->path, name_of(sink, sink->older_name, 1)) < 0 ? -errno : 0;
 }
 
-/* On failure the file goes on growing and the next attempt comes an eighth later: a file too large is
+/* On failure the file goes on growing and the next attempt comes an eighth later: a file too large or too old is
  * better than a line lost. */
+static void put_off(struct sink_file *sink)
+{
+    if (sink->options.rotate_bytes)
+        sink->rotate_at_bytes = sink->size_bytes + sink->options.rotate_bytes / 8 + 1;
+    arm_age(sink, sink->options.rotate_age_ns / 8);
+}
+
 static void rotate(struct sink_file *sink)
 {
     struct stat st;
@@ -150,8 +187,21 @@ static void rotate(struct sink_file *sink)
     if (r == 0)
         sink->rotations++;
     else
-        sink->rotate_at_bytes = sink->size_bytes + sink->options.rotate_bytes / 8 + 1;
+        put_off(sink);
     sink->rotate_error = -r;
+}
+
+static void on_age(void *arg, uint64_t now_ns)
+{
+    struct sink_file *sink = arg;
+
+    (void)now_ns;
+    if (sink->size_bytes == 0)
+        arm_age(sink, sink->options.rotate_age_ns);
+    else if (sink_file_busy(sink))
+        sink->aged = true;
+    else
+        rotate(sink);
 }
 
 /* How much of the rest of the run this file takes, in whole lines; 0: none any more. */
@@ -161,7 +211,11 @@ static size_t part_for_this_file(const struct sink_file *sink)
     size_t size = sink->size - sink->done;
     uint64_t room = sink->rotate_at_bytes > sink->size_bytes ? sink->rotate_at_bytes - sink->size_bytes : 0;
 
-    if (!sink->path || !sink->regular || !sink->options.rotate_bytes || size <= room)
+    if (!sink->path || !sink->regular)
+        return size;
+    if (sink->aged && sink->size_bytes > 0)
+        return 0;
+    if (!sink->options.rotate_bytes || size <= room)
         return size;
     edge = room ? memrchr(rest, '\n', room) : NULL;
     if (!edge && sink->size_bytes == 0)
@@ -324,6 +378,7 @@ int sink_file_init(struct sink_file *sink, struct loop *loop, const struct sink_
         .backoff_ns = BACKOFF_FIRST_NS,
         .write = {.fn = on_written, .arg = sink},
         .retry = {.fn = on_retry, .arg = sink},
+        .age = {.fn = on_age, .arg = sink},
     };
     r = open_first(sink);
     sink->options.path = NULL; /* the caller's */
@@ -337,6 +392,7 @@ void sink_file_deinit(struct sink_file *sink)
     if (!sink->loop)
         return;
     loop_timer_disarm(sink->loop, &sink->retry);
+    loop_timer_disarm(sink->loop, &sink->age);
     if (sink->fd >= 0)
         (void)close(sink->fd);
     free(sink->path);

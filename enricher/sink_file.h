@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The primary sink: a file with rotation by size, or a descriptor that is there already (standard output).
+ * The primary sink: a file with rotation by size and age, or a descriptor that is there already (standard output).
  * Takes one run of whole lines at a time and says when all of it is written; until then it continues short
  * writes and repeats failed ones, with back-off, for ever.
  *
@@ -24,7 +24,9 @@ struct sink_file_options {
     const char *path;      /* copied; NULL: `fd` is written */
     int fd;                /* duplicated */
     uint64_t rotate_bytes; /* 0: never */
-    unsigned rotate_keep;  /* 0: the full file is removed */
+    uint64_t
+        rotate_age_ns; /* since the file was made, as far as its file system tells; 0: never. An empty one stays */
+    unsigned rotate_keep; /* 0: the full file is removed */
     unsigned mode;
 };
 
@@ -36,6 +38,7 @@ struct sink_file {
     bool regular;
     bool torn_tail; /* what an earlier writer left does not end with a newline */
     bool reopen_wanted;
+    bool aged; /* due, at the next edge of a line */
     uint64_t size_bytes, rotate_at_bytes;
 
     const char *data;            /* the run, NULL: none */
@@ -44,7 +47,7 @@ struct sink_file {
     void *arg;
 
     struct loop_write write;
-    struct loop_timer retry;
+    struct loop_timer retry, age;
     uint64_t backoff_ns;
     int write_error, rotate_error; /* errno, 0: fine */
     uint64_t rotations, write_errors;

@@ -198,6 +198,47 @@ BOTH(the_size_of_what_is_there_counts)
     bench_free(bench);
 }
 
+static uint64_t fake_now_ns;
+
+static uint64_t fake_clock(void *arg)
+{
+    (void)arg;
+    return fake_now_ns;
+}
+
+BOTH(a_file_that_is_old_enough_is_put_aside_unless_it_is_empty)
+{
+    const struct clock clock = {.now = fake_clock};
+    struct bench *bench = bench_new(kind);
+
+    loop_free(bench->loop);
+    fake_now_ns = 1000 * NS_PER_SEC;
+    bench->loop = new_loop(kind, &clock);
+    bench->options.rotate_age_ns = 3600 * NS_PER_SEC;
+    bench_open(bench);
+    fake_now_ns += 4000 * NS_PER_SEC;
+    settle(bench->loop);
+    cr_assert_eq(bench->sink.rotations, 0, "nothing in it");
+    write_run(bench, 10, 100);
+    fake_now_ns += 3500 * NS_PER_SEC;
+    settle(bench->loop);
+    cr_assert_eq(bench->sink.rotations, 0, "too early");
+    write_run(bench, 10, 100);
+    fake_now_ns += 200 * NS_PER_SEC;
+    settle(bench->loop);
+    cr_assert_eq(bench->sink.rotations, 1, "idle, but due");
+    write_run(bench, 10, 100);
+    start_run(bench, 10, 100);
+    fake_now_ns += 3700 * NS_PER_SEC;
+    run_until(bench->loop, &bench->runs, 4);
+    write_run(bench, 10, 100);
+    settle(bench->loop);
+    cr_assert_eq(bench->sink.rotations, 2, "due while it was written");
+    cr_assert_eq(check_lines(numbered(bench, 2), 0, SIZE_MAX), 20);
+    cr_assert_geq(check_lines(numbered(bench, 1), 20, SIZE_MAX), 40);
+    bench_free(bench);
+}
+
 BOTH(a_rotation_that_fails_loses_no_line_and_is_told)
 {
     struct bench *bench = bench_new(kind);
