@@ -41,11 +41,40 @@ static void on_pod_changed(void *arg, struct pod *pod)
 
 /* ---- time, signals ---------------------------------------------------------------------------------------- */
 
+/* Said once when it begins, and when it is over. Standard output without a reader never comes back: whoever started us shall know. */
+static void watch_output(struct enricher *e, uint64_t now_ns)
+{
+    const char *path = e->conf->output_path;
+    struct output_state state;
+
+    if (!path)
+        return;
+    output_get_state(e->output, &state);
+    if (state.last_error == e->output_error)
+        return;
+    if (state.last_error == EPIPE && !strcmp(path, "-")) {
+        log_error(
+            "output '-': nobody reads standard output any more; what is not written stays in the queue");
+        e->result = -EPIPE;
+        e->stop = true;
+    } else if (state.last_error) {
+        log_warning("output '%s': %s; events wait in the queue and it is tried again", path,
+            strerror(state.last_error));
+    } else {
+        log_info("output '%s': written again, after %llu s", path,
+            (unsigned long long)((now_ns - e->output_error_ns) / NS_PER_SEC));
+    }
+    if (!e->output_error)
+        e->output_error_ns = now_ns;
+    e->output_error = state.last_error;
+}
+
 static void on_housekeeping(void *arg, uint64_t now_ns)
 {
     struct enricher *e = arg;
 
     emit_update_clock(&e->emit);
+    watch_output(e, now_ns);
     pod_table_expire(e->pods, now_ns);
     loop_timer_arm(e->loop, &e->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
 }
@@ -250,7 +279,7 @@ int enricher_run(struct enricher *e)
         if (r < 0)
             return r;
     }
-    return 0;
+    return e->result;
 }
 
 /* What was read is written, and its room given back, before the end: a successor does not get it again. */
@@ -276,6 +305,7 @@ void enricher_deinit(struct enricher *e)
     if (e->loop) { /* it turns once more for the output, when the rest is gone */
         drain_detach(&e->drain);
         loop_poll_stop(e->loop, &e->attachment_poll);
+        fd_close(&e->asked_fd);
         loop_timer_disarm(e->loop, &e->attach_timer);
         loop_timer_disarm(e->loop, &e->housekeeping_timer);
         loop_timer_disarm(e->loop, &e->pipeline_timer);
