@@ -19,6 +19,13 @@
 #define POLICY_TAGS_MAX      16
 #define POLICY_PATTERN_MAX   252 /* bytes of a string that is compared */
 #define POLICY_NAME_MAX      253
+#define POLICY_HOOKS_MAX     128
+#define POLICY_FUNCTIONS_MAX 1024 /* of a hook */
+#define POLICY_MATCHES_MAX   16   /* of a selector */
+#define POLICY_VALUES_MAX    256  /* of a requirement */
+#define POLICY_WORD_MAX      255  /* bytes of a label, a tag, a function's name */
+#define POLICY_MESSAGE_MAX   1024
+#define POLICY_POD_WORDS_MAX 8192 /* bytes of pod_selector */
 
 struct policy_place {
     uint32_t line, column; /* from 1 */
@@ -30,20 +37,25 @@ struct policy_string {
     struct policy_place place;
 };
 
-enum policy_arg_from {  /* where an argument's raw value comes from */
+/* Where an argument's raw value comes from. A tracepoint's fields count from the first of its format file, common_type; those of a raw
+ * one from its first argument. */
+enum policy_arg_from {
     POLICY_FROM_INDEX,  /* the function's argument, or the tracepoint's field, with this number */
     POLICY_FROM_RETURN, /* the return value */
 };
 
 struct policy_arg {
     struct policy_place place;
-    char *type_name; /* as written; "auto": by the kernel's own type, `type` is RECORD_ARG_NONE until then */
-    char *label;     /* NULL: none */
+    /* As written. "auto": by the kernel's own type, `type` is RECORD_ARG_NONE until then. "nop": nothing is read, RECORD_ARG_NONE too. */
+    char *type_name;
+    char *label; /* NULL: none */
     enum record_arg_type type;
     enum policy_arg_from from;
     uint32_t index;
-    int size_arg_index; /* char_buf: number of the argument that has its size; -1: none; RECORD_HOOK_RETURN: the return value */
-    uint32_t max_bytes;  /* 0: the default */
+    /* char_buf, char_iovec: number of the function's argument that has the size, or the count of iovecs; -1: none;
+     * RECORD_HOOK_RETURN: the return value (char_buf with return_copy). */
+    int size_arg_index;
+    uint32_t max_bytes;  /* 0: the default; UINT32_MAX (maxData): as much as there is room for */
     bool return_copy;    /* read when the function returns */
     bool is_kernel_text; /* string in kernel memory; filename and char_buf: the process's */
 };
@@ -76,7 +88,8 @@ enum policy_operator {
     POLICY_OPERATOR_COUNT,
 };
 /* "In", "NotPostfix" …; "?" for what is none. */
-const char *policy_operator_name(enum policy_operator operator);
+const char *policy_operator_name(enum policy_operator op);
+bool policy_operator_is_negative(enum policy_operator op); /* NotIn, NotPrefix … */
 
 /* What is compared with. Text for strings; numbers, ports, protocols, families and states in [low, high], both ends included, 64 bits two's
  * complement (compared signed for signed types); Mask: low; networks: address and prefix. */
@@ -124,7 +137,7 @@ struct policy_match {
     enum policy_match_kind kind;
     enum policy_operator operator;
     struct policy_values values;
-    uint8_t arg;        /* which of the hook's args; RECORD_HOOK_RETURN: the return value */
+    uint8_t arg; /* which of the hook's args, by place in `args`; RECORD_HOOK_RETURN: the return value */
     bool namespace_pid; /* PIDS: numbers inside the process's pid namespace */
     bool follow;        /* PIDS: followForks; BINARIES: followChildren */
     enum policy_namespace name_space;
@@ -142,12 +155,15 @@ enum policy_action_kind {
     POLICY_ACTION_OVERRIDE,
 };
 
+/* "Post", "Sigkill" …; "?" for what is none. */
+const char *policy_action_name(enum policy_action_kind kind);
+
 enum policy_rate_scope { POLICY_RATE_THREAD, POLICY_RATE_PROCESS, POLICY_RATE_GLOBAL };
 
 struct policy_action {
     struct policy_place place;
     enum policy_action_kind kind;
-    int32_t value;          /* SIGNAL: its number; OVERRIDE: what is returned, negative errno */
+    int32_t value;          /* SIGNAL: its number; OVERRIDE: what is returned, 0 or negative errno */
     uint64_t rate_limit_ns; /* POST: one event with the same arguments in this time; 0: all */
     enum policy_rate_scope rate_scope;
     bool kernel_stack;
@@ -167,14 +183,14 @@ struct policy_selector {
 struct policy_hook {
     struct policy_place place;
     enum record_hook_kind kind;
-    struct policy_string *
-        functions; /* kprobe: the call, or the calls of the list that it names; LSM: the hook; uprobe: symbols */
+    struct policy_string
+        *functions; /* kprobe: the call, or those of the list; LSM: the hook; uprobe: symbols */
     size_t function_count;
     struct policy_string subsystem, event; /* tracepoint */
     struct policy_string path;             /* uprobe: the binary */
     uint64_t *offsets;                     /* uprobe without symbols */
     size_t offset_count;
-    bool is_syscall; /* kprobe: without the architecture's prefix */
+    bool is_syscall; /* kprobe: functions are "sys_openat" and the like, without the architecture's prefix */
     bool is_raw;     /* tracepoint: raw arguments */
     bool has_return; /* kprobe: the return value is wanted */
     struct policy_arg args[RECORD_HOOK_ARGS_MAX];
@@ -190,14 +206,34 @@ struct policy_hook {
 struct policy {
     char *file; /* as given; for messages */
     struct policy_string name;
-    char *name_space; /* of TracingPolicyNamespaced; NULL otherwise */
-    char *
-        pod_selector; /* the words of record_policy.selector (record.h), pod_selector_bytes of them; NULL: none */
+    char *name_space;   /* of TracingPolicyNamespaced; NULL otherwise */
+    char *pod_selector; /* the words of record_policy.selector (record.h), or NULL: none */
     size_t pod_selector_bytes;
     struct policy_hook *hooks;
     size_t hook_count;
-    uint64_t digest; /* of the document's bytes: the same policy, or a changed one */
+    uint64_t digest; /* of what it says, without layout and comments: the same policy, or a changed one */
+    struct policy_place place; /* of the document */
 };
 
-/* Empty again, everything freed; an empty one is fine. */
+struct policy_list {
+    struct policy *items;
+    size_t count;
+};
+
+/* The first action that does more than tell (Sigkill, Signal, Override); NULL: it only watches. */
+const struct policy_action *policy_enforces(const struct policy *policy);
+/* Events of it go to some Pods or containers only. */
+static inline bool policy_is_for_some_pods(const struct policy *policy)
+{
+    return policy->pod_selector || policy->name_space;
+}
+
+/* "kprobe", "tracepoint", "lsm", "uprobe"; "?" for what is none. */
+const char *policy_hook_kind_name(enum record_hook_kind kind);
+
+/* Empty again, everything freed; empty ones are fine. */
+void policy_match_deinit(struct policy_match *match);
+void policy_selector_deinit(struct policy_selector *selector);
+void policy_hook_deinit(struct policy_hook *hook);
 void policy_deinit(struct policy *policy);
+void policy_list_deinit(struct policy_list *list);
