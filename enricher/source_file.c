@@ -11,6 +11,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include "common/cleanup.h"
+#include "common/fd.h"
 #include "enricher/loop.h"
 #include "enricher/pod.h"
 #include "enricher/pod_json.h"
@@ -233,10 +234,18 @@ static void watch_folder(struct source_file *file)
         file->changed = true; /* it may have come before the watch */
 }
 
+static void listen(struct source_file *file)
+{
+    if (file->inotify_fd >= 0 && file->poll.fd < 0 &&
+        loop_poll_start(file->loop, &file->poll, file->inotify_fd, POLLIN) < 0)
+        fd_close(&file->inotify_fd); /* the file is looked at when asked, and once a second */
+}
+
 static void on_timer(void *arg, uint64_t now_ns)
 {
     struct source_file *file = arg;
 
+    listen(file);
     if (file->fd >= 0) {
         read_piece(file);
         return;
@@ -258,26 +267,34 @@ static void look_soon(struct source_file *file, bool *reason)
         loop_timer_arm(file->loop, &file->timer, loop_now(file->loop) + SOURCE_FILE_DEBOUNCE_NS);
 }
 
+static void on_event(struct source_file *file, const struct inotify_event *event)
+{
+    bool ours = event->len > 0 && strcmp(event->name, file->name) == 0;
+
+    if (event->mask & IN_MOVE_SELF)
+        (void)inotify_rm_watch(file->inotify_fd, event->wd);
+    if ((event->mask & IN_IGNORED) && event->wd == file->watch)
+        file->watch = -1;
+    /* Something else in the folder matters when the file is a link to it (a mounted ConfigMap). */
+    look_soon(file, ours || (event->mask & IN_Q_OVERFLOW) ? &file->changed : &file->look);
+}
+
+/* One read, then deaf until the timer that it has set: somebody may write into the folder faster than we can read of it. */
 static void on_inotify(void *arg, uint32_t events)
 {
     struct source_file *file = arg;
-    _Alignas(struct inotify_event) char buffer[4096];
-    ssize_t n;
+    _Alignas(struct inotify_event) char buffer[16384];
+    ssize_t n = read(file->inotify_fd, buffer, sizeof(buffer));
 
     (void)events;
-    while ((n = read(file->inotify_fd, buffer, sizeof(buffer))) > 0)
-        for (char *at = buffer; at < buffer + n;) {
-            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
-            bool ours = event->len > 0 && strcmp(event->name, file->name) == 0;
+    for (char *at = buffer; n > 0 && at < buffer + n;) {
+        const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
 
-            if (event->mask & IN_MOVE_SELF)
-                (void)inotify_rm_watch(file->inotify_fd, event->wd);
-            if ((event->mask & IN_IGNORED) && event->wd == file->watch)
-                file->watch = -1;
-            /* Something else in the folder matters when the file is a link to it (a mounted ConfigMap). */
-            look_soon(file, ours || (event->mask & IN_Q_OVERFLOW) ? &file->changed : &file->look);
-            at += sizeof(*event) + event->len;
-        }
+        on_event(file, event);
+        at += sizeof(*event) + event->len;
+    }
+    if (n > 0)
+        loop_poll_stop(file->loop, &file->poll);
 }
 
 /* ---- the source */
@@ -344,8 +361,6 @@ int source_file_new(struct source **ret, struct loop *loop, struct pod_table *ta
     if (r == 0) {
         /* Without inotify (too many instances) the file is looked at when asked, and once a second. */
         file->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (file->inotify_fd >= 0)
-            r = loop_poll_start(loop, &file->poll, file->inotify_fd, POLLIN | LOOP_DRAINS);
     }
     if (r < 0) {
         file_free(&file->source);

@@ -15,8 +15,9 @@
 #include "enricher/pod.h"
 #include "enricher/source_logdir_pod.h"
 
-#define WATCH_ROOT   (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
-#define WATCH_FOLDER (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR)
+#define READS_PER_TURN 8
+#define WATCH_ROOT     (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
+#define WATCH_FOLDER   (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR)
 
 struct source_logdir {
     struct source source; /* first */
@@ -379,6 +380,7 @@ static void on_event(struct source_logdir *logdir, const struct inotify_event *e
         on_container_folder(logdir, pod, event->name);
 }
 
+/* A few reads a turn: folders may be made faster than we can read of them. */
 static void on_inotify(void *arg, uint32_t events)
 {
     struct source_logdir *logdir = arg;
@@ -386,7 +388,7 @@ static void on_inotify(void *arg, uint32_t events)
     ssize_t n;
 
     (void)events;
-    while ((n = read(logdir->inotify_fd, buffer, sizeof(buffer))) > 0)
+    for (int i = 0; i < READS_PER_TURN && (n = read(logdir->inotify_fd, buffer, sizeof(buffer))) > 0; i++)
         for (char *at = buffer; at < buffer + n;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
 
@@ -472,7 +474,7 @@ int source_logdir_new_limited(
     logdir->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     r = set_paths(logdir, root);
     if (r == 0 && logdir->inotify_fd >= 0)
-        r = loop_poll_start(loop, &logdir->poll, logdir->inotify_fd, POLLIN | LOOP_DRAINS);
+        r = loop_poll_start(loop, &logdir->poll, logdir->inotify_fd, POLLIN);
     if (r < 0) {
         logdir_free(&logdir->source);
         return r;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,6 +301,44 @@ Test(source_file, ask_looks_at_most_once_a_second)
     source->ops->ask(source);
     pass();
     cr_assert(alive("u22"));
+}
+
+static void *write_without_end(void *arg)
+{
+    int fd = open(arg, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    for (;;) {
+        (void)!pwrite(fd, "x", 1, 0);
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+Test(source_file, a_neighbour_that_is_written_without_end_does_not_stop_the_loop, .timeout = 60)
+{
+    enum { WRITERS = 3 };
+    static char names[WRITERS][160];
+    pthread_t writers[WRITERS];
+    uint64_t turns = 0, end_ns;
+
+    write_pods(path, "u1");
+    start();
+    for (size_t i = 0; i < WRITERS; i++) { /* in turns, so that their events are not merged into one */
+        (void)snprintf(names[i], sizeof(names[i]), "%s/neighbour%zu", folder, i);
+        cr_assert_eq(pthread_create(&writers[i], NULL, write_without_end, names[i]), 0);
+    }
+    for (end_ns = clock_boot_ns() + NS_PER_SEC; clock_boot_ns() < end_ns; turns++) {
+        now_ns += NS_PER_MS;
+        cr_assert_eq(loop_run_once(loop, 0), 0);
+    }
+    cr_expect_gt(turns, 100);
+    write_pods(path, "u2");
+    pass();
+    cr_expect(alive("u2"));
+    for (size_t i = 0; i < WRITERS; i++) {
+        cr_assert_eq(pthread_cancel(writers[i]), 0);
+        cr_assert_eq(pthread_join(writers[i], NULL), 0);
+    }
 }
 
 Test(source_file, freed_while_it_reads)
