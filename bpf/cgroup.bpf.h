@@ -13,7 +13,7 @@
 #include "bpf/task.bpf.h"
 #include "bpf/verifier.bpf.h"
 
-const volatile __u32 cgroup_hierarchy_id = 0; /* 0: the default hierarchy */
+const volatile __u32 cgroup_hierarchy_id = 0; /* 0: the default hierarchy; goes with cgroup_controller */
 
 #define CGROUP_RECORD_BYTES (sizeof(struct record_cgroup) + RECORD_PATH_MAX + RECORD_ALIGN)
 
@@ -74,15 +74,17 @@ static __always_inline int on_cgroup(__u8 type, struct cgroup *cgroup, const cha
     return 0;
 }
 
-/* One thread that moves within a threaded subtree stays in its process's domain: only whole processes are
- * reported. */
+/* Only whole processes are reported. In v2 a thread that moves within a threaded subtree stays in its process's
+ * domain; in v1 somebody may write a pid to "tasks", which moves the main thread alone: that one counts. */
 static __always_inline int on_attach(
     struct cgroup *cgroup, const char *path, struct task_struct *task, bool whole, enum access access)
 {
     __u32 zero = 0;
     struct cgroup_scratch *s = bpf_map_lookup_elem(&cgroup_scratch, &zero);
 
-    if (!s || !whole || READ(access, cgroup, root, hierarchy_id) != (int)cgroup_hierarchy_id)
+    if (!s || READ(access, cgroup, root, hierarchy_id) != (int)cgroup_hierarchy_id)
+        return 0;
+    if (!whole && (!cgroup_controller || READ(access, task, pid) != READ(access, task, tgid)))
         return 0;
     task_fill_header(&s->cgroup.header, task, access);
     cgroup_send(s, RECORD_CGROUP_ATTACH, cgroup, path, access);

@@ -170,7 +170,12 @@ struct cgroup {
     struct cgroup_root *root;
 };
 
+struct cgroup_subsys_state {
+    struct cgroup *cgroup;
+};
+
 struct css_set {
+    struct cgroup_subsys_state *subsys[1]; /* as many as enum cgroup_subsys_id has */
     struct cgroup *dfl_cgrp;
 };
 

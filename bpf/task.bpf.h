@@ -27,10 +27,27 @@ enum access { ACCESS_DIRECT, ACCESS_PROBED };
 
 #define INIT_TREE_DEPTH_MAX 32 /* ancestors that are looked at inside a pid namespace */
 
-/* The cgroup that decides (R5): of the default hierarchy. A node that runs Pods on a v1 controller's
- * hierarchy would need it here. */
+/* Which hierarchy decides (R5), the same in every object: 0 the default one (cgroup v2), else one more than
+ * the number of a v1 controller in the kernel's enum cgroup_subsys_id. The collector sets it before loading, so
+ * that only one of the two branches below is left in the program. */
+const volatile __u32 cgroup_controller = 0;
+
+/* Where a v1 controller has the task. By helper in every flavour: the index is no field that a type knows. */
+static __always_inline __u64 task_v1_cgroup_id(struct task_struct *task)
+{
+    struct css_set *set = BPF_CORE_READ(task, cgroups);
+    struct cgroup_subsys_state *css = NULL;
+
+    bpf_core_read(&css, sizeof(css),
+        (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+            (__u64)(cgroup_controller - 1) * sizeof(css));
+    return BPF_CORE_READ(css, cgroup, kn, id);
+}
+
 static __always_inline __u64 task_cgroup_id(struct task_struct *task, enum access access)
 {
+    if (cgroup_controller)
+        return task_v1_cgroup_id(task);
     return READ(access, task, cgroups, dfl_cgrp, kn, id);
 }
 

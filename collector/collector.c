@@ -62,8 +62,10 @@ static void drop_snapshot(struct collector *c)
 
 static int begin_snapshot(struct collector *c)
 {
-    const struct snapshot_options options = {
-        .probe = c->probe, .cgroup_root = c->conf.cgroup_root, .seq = &c->seq};
+    const struct snapshot_options options = {.probe = c->probe,
+        .cgroup_root = c->conf.hierarchy.root,
+        .cgroup_hierarchy_id = c->conf.hierarchy.id,
+        .seq = &c->seq};
     char error[PROBE_ERROR_MAX];
     int r;
 
@@ -158,6 +160,7 @@ static void attach_consumer(struct collector *c)
     int r;
 
     (void)snprintf(message.hook_kind, sizeof(message.hook_kind), "%s", probe_kind_name(c->probe));
+    (void)snprintf(message.cgroup_hierarchy, sizeof(message.cgroup_hierarchy), "%s", c->conf.hierarchy.name);
     queue_producer_get_fds(c->queue, &queue);
     c->cursor_used = true;
     r = handoff_send_attach(&c->handoff, &message,
@@ -324,7 +327,9 @@ static int open_probe(struct collector *c)
 {
     const struct probe_options options = {.ring_bytes = c->conf.ring_bytes,
         .epoch_ns = c->epoch_ns,
-        .kind = (enum probe_kind)c->conf.hook_kind};
+        .kind = (enum probe_kind)c->conf.hook_kind,
+        .cgroup_controller = c->conf.hierarchy.id ? c->conf.hierarchy.name : NULL,
+        .cgroup_hierarchy_id = c->conf.hierarchy.id};
     char error[PROBE_ERROR_MAX];
     int r;
 
@@ -376,6 +381,8 @@ static void say_ready(const struct collector *c)
 {
     char ring[24], queue[24];
 
+    log_info("cgroup hierarchy: %s at %s (%s)", c->conf.hierarchy.name, c->conf.hierarchy.root,
+        c->conf.hierarchy.reason);
     log_info("ready: hooks %s, snapshot of %u processes and %u cgroups, ring %s, queue %s, socket %s",
         probe_kind_name(c->probe), snapshot_process_count(c->snapshot), snapshot_cgroup_count(c->snapshot),
         size_words(ring, probe_ring_bytes(c->probe)), size_words(queue, c->conf.queue_bytes),
@@ -412,7 +419,7 @@ int collector_start(struct collector *c, struct conf *conf)
     if (!c->conf.cgroup_root_is_top)
         log_warning("--cgroup-root: %s is not the top of its hierarchy: the snapshot lacks "
                     "what is not below it, and the paths that it has begin there",
-            c->conf.cgroup_root);
+            c->conf.hierarchy.root);
     if (c->conf.policy_dir)
         log_warning("--policy-dir: %s is not read: this version hooks process life only", c->conf.policy_dir);
     say_ready(c);

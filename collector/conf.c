@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <linux/magic.h>
 
 #include "collector/probe.h"
 #include "common/cleanup.h"
@@ -27,7 +25,7 @@
 static const char *const hook_kinds[] = {
     [PROBE_KIND_AUTO] = "auto", [PROBE_KIND_TP_BTF] = "tp_btf", [PROBE_KIND_RAW_TP] = "raw_tp", NULL};
 
-#define SPEC_COUNT 11
+#define SPEC_COUNT 12
 
 static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
 {
@@ -42,11 +40,17 @@ static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
             .value = &conf->peer_user,
             .argument = "USER",
             .help = "the one user, by name or number, who may attach (podkin)"},
+        {.name = "cgroup-hierarchy",
+            .kind = OPTION_CHOICE,
+            .value = &conf->cgroup_hierarchy,
+            .argument = "NAME",
+            .help = "which cgroups tell containers apart: auto, v2 or a v1 controller (auto)",
+            .choices = cgroup_hierarchy_choices},
         {.name = "cgroup-root",
             .kind = OPTION_STRING,
             .value = &conf->cgroup_root,
             .argument = "DIR",
-            .help = "mount point of the cgroup2 hierarchy (found in /proc/self/mountinfo)"},
+            .help = "where that hierarchy is mounted (found in /proc/self/mountinfo)"},
         {.name = "queue-size",
             .kind = OPTION_SIZE,
             .value = &conf->queue_bytes,
@@ -149,86 +153,19 @@ int conf_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid)
     return 0;
 }
 
-/* \040 and the like, in place (proc(5)). */
-static void decode_octal(char *text)
+static int complete_cgroup_hierarchy(struct conf *conf, char error[OPTIONS_ERROR_MAX])
 {
-    char *to = text;
-
-    for (const char *from = text; *from; to++) {
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
-            from[3] >= '0' && from[3] <= '7') {
-            *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
-            from += 4;
-        } else {
-            *to = *from++;
-        }
-    }
-    *to = '\0';
-}
-
-/* Splits a line of mountinfo: "36 35 98:0 ROOT POINT OPTIONS [FIELDS…] - TYPE …". NULL: not of cgroup2. */
-static char *cgroup_mount_point(char *line, bool *ret_is_root)
-{
-    char *rest = line, *fields[6], *separator = strstr(line, " - ");
-
-    if (!separator || strncmp(separator + 3, "cgroup2 ", 8) != 0)
-        return NULL;
-    *separator = '\0';
-    for (size_t i = 0; i < 6; i++) {
-        fields[i] = strsep(&rest, " ");
-        if (!fields[i])
-            return NULL;
-    }
-    *ret_is_root = strcmp(fields[3], "/") == 0;
-    decode_octal(fields[4]);
-    return fields[4];
-}
-
-int conf_find_cgroup_root(FILE *mountinfo, char **ret)
-{
-    CLEANUP_FREE char *line = NULL, *best = NULL;
-    size_t capacity = 0;
-
-    while (getline(&line, &capacity, mountinfo) > 0) {
-        bool is_root = false;
-        const char *point = cgroup_mount_point(line, &is_root);
-
-        if (!point || (best && !is_root))
-            continue;
-        free(best);
-        best = strdup(point);
-        if (!best)
-            return -ENOMEM;
-        if (is_root)
-            break;
-    }
-    if (!best)
-        return -ENOENT;
-    *ret = TAKE_POINTER(best);
-    return 0;
-}
-
-static int complete_cgroup_root(struct conf *conf, char error[OPTIONS_ERROR_MAX])
-{
-    struct statfs status;
+    const struct cgroup_hierarchy_options options = {.wanted = conf->cgroup_hierarchy,
+        .root = conf->cgroup_root,
+        .mountinfo = "/proc/self/mountinfo",
+        .cgroups = "/proc/cgroups"};
     struct stat root;
+    int r = cgroup_hierarchy_find(&conf->hierarchy, &options, error);
 
-    if (!conf->cgroup_root) {
-        CLEANUP_FILE FILE *mountinfo = fopen("/proc/self/mountinfo", "re");
-
-        if (!mountinfo)
-            return fail(error, -errno, "/proc/self/mountinfo: %s", strerror(errno));
-        if (conf_find_cgroup_root(mountinfo, &conf->cgroup_root) < 0)
-            return fail(error, -ENOENT,
-                "--cgroup-root: no cgroup2 hierarchy is mounted; expected one, or where it is");
-    }
-    if (statfs(conf->cgroup_root, &status) < 0)
-        return fail(error, -errno, "--cgroup-root: %s: %s", conf->cgroup_root, strerror(errno));
-    if (status.f_type != CGROUP2_SUPER_MAGIC)
-        return fail(
-            error, -EINVAL, "--cgroup-root: %s: expected a folder of a cgroup2 mount", conf->cgroup_root);
-    if (stat(conf->cgroup_root, &root) < 0)
-        return fail(error, -errno, "--cgroup-root: %s: %s", conf->cgroup_root, strerror(errno));
+    if (r < 0)
+        return r;
+    if (stat(conf->hierarchy.root, &root) < 0)
+        return fail(error, -errno, "--cgroup-root: %s: %s", conf->hierarchy.root, strerror(errno));
     conf->cgroup_root_is_top = root.st_ino == CGROUP_TOP_INO;
     return 0;
 }
@@ -278,7 +215,7 @@ int conf_read(struct conf *ret, int argc, char **argv, char error[OPTIONS_ERROR_
         return fail(error, r, "--peer-user: no user '%.64s': expected a name or a number", ret->peer_user);
     if (r < 0)
         return fail(error, r, "--peer-user: '%.64s': %s", ret->peer_user, strerror(-r));
-    r = complete_cgroup_root(ret, error);
+    r = complete_cgroup_hierarchy(ret, error);
     if (r == 0)
         r = check_policy_dir(ret, error);
     return r;
@@ -289,6 +226,7 @@ void conf_deinit(struct conf *conf)
     free(conf->socket_path);
     free(conf->peer_user);
     free(conf->cgroup_root);
+    cgroup_hierarchy_deinit(&conf->hierarchy);
     free(conf->policy_dir);
     free(conf->config);
     *conf = (struct conf){0};

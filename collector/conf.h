@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "collector/cgroup_hierarchy.h"
 #include "common/options.h"
 
 struct conf {
@@ -13,11 +14,13 @@ struct conf {
     uint64_t queue_bytes; /* a power of two */
     uint64_t ring_bytes;  /* a power of two */
     int hook_kind;        /* enum probe_kind */
+    int cgroup_hierarchy; /* index into cgroup_hierarchy_choices */
     bool check, version, help;
 
     /* found, not given */
     uid_t peer_uid;
     gid_t peer_gid;
+    struct cgroup_hierarchy hierarchy;
     bool cgroup_root_is_top; /* else it is a cgroup further down, such as the root of a cgroup namespace */
 };
 
@@ -26,10 +29,6 @@ struct conf {
 int conf_read(struct conf *ret, int argc, char **argv, char error[OPTIONS_ERROR_MAX]);
 void conf_deinit(struct conf *conf);
 void conf_print_help(void);
-
-/* Where the cgroup2 hierarchy is mounted, from the text of /proc/self/mountinfo (proc(5)): the mount that shows its root, if there is
- * one. Owned. -ENOENT: none. */
-int conf_find_cgroup_root(FILE *mountinfo, char **ret);
 
 /* A user's name, or a number. 0, -ENOENT: no such user; other negative errno. */
 int conf_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid);

@@ -37,6 +37,7 @@ struct ring_positions {
 
 struct probe {
     enum probe_kind kind;
+    uint32_t cgroup_controller; /* as the programs have it (task.bpf.h) */
     struct process_bpf *process;
     struct snapshot_bpf *snapshot;
     struct bpf_link *iterator;
@@ -99,6 +100,39 @@ static bool exit_tells_group_dead(void)
     return tells;
 }
 
+/* The number of a v1 controller in the running kernel, plus one. 0: it has none of that name. */
+static uint32_t controller_number(const char *controller)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    int id = btf ? btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM) : -1;
+    const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL;
+    uint32_t found = 0;
+    char name[64];
+
+    /* "blkio" is what v1 calls it. */
+    (void)snprintf(name, sizeof(name), "%.32s_cgrp_id", strcmp(controller, "blkio") == 0 ? "io" : controller);
+    for (unsigned i = 0; type && i < btf_vlen(type) && !found; i++) {
+        const struct btf_enum *value = &btf_enum(type)[i];
+
+        if (strcmp(btf__name_by_offset(btf, value->name_off), name) == 0)
+            found = (uint32_t)value->val + 1;
+    }
+    btf__free(btf);
+    return found;
+}
+
+static int find_controller(
+    struct probe *probe, const struct probe_options *options, char error[PROBE_ERROR_MAX])
+{
+    if (!options->cgroup_controller)
+        return 0;
+    probe->cgroup_controller = controller_number(options->cgroup_controller);
+    if (!probe->cgroup_controller)
+        return fail(
+            error, -ENOENT, "the kernel has no cgroup controller '%.32s'", options->cgroup_controller);
+    return 0;
+}
+
 static size_t ring_size(size_t wanted)
 {
     size_t size = page_bytes();
@@ -130,6 +164,8 @@ static int load_process(struct probe *probe, const struct probe_options *options
     skeleton->rodata->epoch_ns = options->epoch_ns;
     skeleton->rodata->ring_bytes = probe->ring_bytes;
     skeleton->rodata->exit_tells_group_dead = exit_tells_group_dead();
+    skeleton->rodata->cgroup_controller = probe->cgroup_controller;
+    skeleton->rodata->cgroup_hierarchy_id = options->cgroup_hierarchy_id;
     r = bpf_map__set_max_entries(skeleton->maps.ring, (__u32)probe->ring_bytes);
     if (!r)
         r = bpf_map__set_max_entries(skeleton->maps.cpu_states, (__u32)probe->cpu_count);
@@ -172,6 +208,7 @@ static int load_snapshot(struct probe *probe, bool sleepable)
 
     if (!skeleton)
         return -errno;
+    skeleton->rodata->cgroup_controller = probe->cgroup_controller;
     (void)bpf_program__set_autoload(skeleton->progs.snapshot_processes, sleepable);
     (void)bpf_program__set_autoload(skeleton->progs.snapshot_processes_no_args, !sleepable);
     r = bpf_map__reuse_fd(skeleton->maps.process_states, bpf_map__fd(probe->process->maps.process_states));
@@ -311,6 +348,8 @@ int probe_new(struct probe **ret, const struct probe_options *options, char erro
         probe->seen = calloc((size_t)probe->cpu_count, sizeof(*probe->seen));
         r = probe->seen ? 0 : fail(error, -ENOMEM, "out of memory");
     }
+    if (!r)
+        r = find_controller(probe, options, error);
     if (!r)
         r = load_process_any(probe, options, error);
     if (!r)

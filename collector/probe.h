@@ -37,6 +37,8 @@ struct probe_options {
     uint32_t host_mnt_ns; /* inode number of the host's mount namespace; 0: that of process 1 */
     uint64_t epoch_ns;    /* boot clock at the collector's start: sequence numbers begin here (R3) */
     enum probe_kind kind;
+    const char *cgroup_controller; /* of the v1 hierarchy that decides (R5); NULL: cgroup v2 */
+    uint32_t cgroup_hierarchy_id;  /* its number; 0: cgroup v2 */
 };
 
 struct probe;

@@ -23,6 +23,7 @@ struct snapshot {
     enum phase phase;
     struct cgroup_walk *walk;
     int iterator_fd, fd;
+    uint32_t cgroup_hierarchy_id;
     uint64_t *seq;
     uint64_t bytes; /* written to fd */
     uint32_t process_count, cgroup_count;
@@ -69,6 +70,7 @@ static int write_cgroup(struct snapshot *snapshot, const struct cgroup_walk_entr
     struct record_cgroup record = {
         .header = own_header(snapshot, RECORD_SNAPSHOT_CGROUP, size),
         .level = entry->level,
+        .hierarchy_id = snapshot->cgroup_hierarchy_id,
         .path = {.offset = sizeof(record), .size = (uint16_t)path_size},
     };
 
@@ -177,9 +179,10 @@ static int open_sources(
 
     if (r)
         return fail(error, r, options->cgroup_root);
-    if (statfs(options->cgroup_root, &status) || status.f_type != CGROUP2_SUPER_MAGIC) {
-        (void)snprintf(
-            error, PROBE_ERROR_MAX, "%s: not the mount point of a cgroup2 hierarchy", options->cgroup_root);
+    if (statfs(options->cgroup_root, &status) ||
+        status.f_type != (options->cgroup_hierarchy_id ? CGROUP_SUPER_MAGIC : CGROUP2_SUPER_MAGIC)) {
+        (void)snprintf(error, PROBE_ERROR_MAX, "%s: not the mount point of a cgroup %s hierarchy",
+            options->cgroup_root, options->cgroup_hierarchy_id ? "v1" : "v2");
         return -EINVAL;
     }
     snapshot->iterator_fd = probe_open_process_iterator(options->probe);
@@ -199,6 +202,7 @@ int snapshot_start(struct snapshot **ret, const struct snapshot_options *options
     snapshot->iterator_fd = -1;
     snapshot->fd = -1;
     snapshot->seq = options->seq;
+    snapshot->cgroup_hierarchy_id = options->cgroup_hierarchy_id;
     r = open_sources(snapshot, options, error);
     if (r) {
         snapshot_free(snapshot);

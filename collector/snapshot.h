@@ -24,7 +24,8 @@ struct snapshot;
 
 struct snapshot_options {
     const struct probe *probe; /* outlives the snapshot */
-    const char *cgroup_root;   /* mount point of the cgroup2 hierarchy; borrowed during snapshot_start() */
+    const char *cgroup_root; /* mount point of the hierarchy that decides; borrowed during snapshot_start() */
+    uint32_t cgroup_hierarchy_id; /* its number; 0: cgroup v2 */
     uint64_t *seq; /* the collector's own count: each record takes *seq and adds one; outlives the snapshot */
 };
 

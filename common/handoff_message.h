@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC   0x6e6b6470u /* "pdkn" */
-#define HANDOFF_VERSION 1
+#define HANDOFF_VERSION 2
 
 #define HANDOFF_SOCKET_DEFAULT "/run/podkin/collector.sock"
 
@@ -38,6 +38,8 @@ struct handoff_attach {
     uint64_t attach_count;   /* 1 for the first consumer of this queue */
     uint64_t snapshot_bytes; /* length of the snapshot memfd */
     char hook_kind[16];      /* how process life is hooked: "tp_btf", "raw_tp", "replay" … NUL-terminated */
+    char
+        cgroup_hierarchy[16]; /* whose ids and paths the records have (R5): "v2", "memory" … NUL-terminated */
 };
 
 enum handoff_refusal {

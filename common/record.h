@@ -17,7 +17,8 @@
  *     number, so that a gap is a loss. Its start value is the boot clock at load, in ns: a collector that
  *     starts again never repeats a number.
  * R4  a process key is (tgid, start_ns): a pid alone is never a key
- * R5  cgroup_id is read from the task that the record is about, in the default hierarchy
+ * R5  cgroup_id is read from the task that the record is about, in the one hierarchy that the collector chose at
+ *     its start: the default one (cgroup v2) or that of a v1 controller. Ids of different hierarchies may be equal
  */
 #include <linux/types.h>
 

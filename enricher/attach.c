@@ -75,6 +75,8 @@ static int check_answer(
         return fail(error, path, -EPROTONOSUPPORT, "it writes another version of the records");
     if (!memchr(attach->hook_kind, '\0', sizeof(attach->hook_kind)))
         return fail(error, path, -EBADMSG, "its hook kind is not terminated");
+    if (!memchr(attach->cgroup_hierarchy, '\0', sizeof(attach->cgroup_hierarchy)))
+        return fail(error, path, -EBADMSG, "its cgroup hierarchy is not terminated");
     return 0;
 }
 

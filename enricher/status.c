@@ -70,6 +70,7 @@ static void put_collector(struct text *out, const struct enricher *e)
     put_u64(out, "attach_count", e->attach_count);
     if (e->attached_ns) {
         put_string(out, "hook_kind", e->attachment.message.hook_kind);
+        put_string(out, "cgroup_hierarchy", e->attachment.message.cgroup_hierarchy);
         put_u64(out, "consumers_so_far", e->attachment.message.attach_count);
         queue_consumer_load_books(e->queue, &books);
         put_by_type(out, "published", books.published);

@@ -92,24 +92,43 @@ int explain_show_answer(const char *answer, size_t size, struct text *out)
     return r;
 }
 
-/* The path in the default hierarchy ("0::PATH"), without the newline. */
+/* "4:memory:/path": the path; NULL: no such line. A named hierarchy is none that podkin goes by. */
+static char *path_of_line(char *line)
+{
+    char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+    line[strcspn(line, "\n")] = '\0';
+    return path && strncmp(controllers, ":name=", 6) != 0 ? path + 1 : NULL;
+}
+
+/* The path that names a container, v2's first; else v2's, else any. Which hierarchy counts only the collector knows. */
 static int read_cgroup(const char *proc, pid_t pid, char path[PATH_MAX + 8])
 {
-    char name[PATH_MAX];
+    char name[PATH_MAX], line[PATH_MAX + 64];
     CLEANUP_FILE FILE *file = NULL;
+    int best = 0;
 
     (void)snprintf(name, sizeof(name), "%s/%d/cgroup", proc, (int)pid);
     file = fopen(name, "re");
     if (!file)
         return -errno;
-    while (fgets(path, PATH_MAX + 8, file)) {
-        if (strncmp(path, "0::", 3) != 0)
+    while (fgets(line, sizeof(line), file)) {
+        struct cgroup_identity identity;
+        const char *found = path_of_line(line);
+        int rank = strncmp(line, "0::", 3) == 0 ? 2 : 1;
+
+        if (!found)
             continue;
-        path[strcspn(path, "\n")] = '\0';
-        memmove(path, path + 3, strlen(path + 3) + 1);
-        return 0;
+        cgroup_path_parse(found, strlen(found), &identity);
+        if (identity.role != CGROUP_ROLE_NONE)
+            rank += 2;
+        if (rank > best)
+            (void)snprintf(path, PATH_MAX + 8, "%s", found);
+        best = rank > best ? rank : best;
     }
-    return ferror(file) ? -EIO : -ENODATA;
+    if (ferror(file))
+        return -EIO;
+    return best ? 0 : -ENODATA;
 }
 
 int explain_show_locally(const char *proc, pid_t pid, struct text *out)
@@ -125,7 +144,7 @@ int explain_show_locally(const char *proc, pid_t pid, struct text *out)
     (void)snprintf(number, sizeof(number), "%d", (int)pid);
     append_step(out, 1, "process", number, proc, NULL);
     append_step(out, 2, "cgroup path", path, "its cgroup file",
-        r ? "it is in no cgroup of the unified hierarchy (cgroup v2), by which podkin goes" : NULL);
+        r ? "it is in no cgroup of a hierarchy that podkin can go by" : NULL);
     if (r)
         return 0;
     cgroup_path_parse(path, strlen(path), &identity);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "collector/cgroup_hierarchy.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 
@@ -24,26 +25,48 @@ static enum probe_kind wanted_kind(void)
     return kind && strcmp(kind, "raw_tp") == 0 ? PROBE_KIND_RAW_TP : PROBE_KIND_AUTO;
 }
 
-struct observer *observe_begin_small(size_t ring_bytes)
+static struct observer *begin(const struct probe_options *options)
 {
     struct observer *observer = calloc(1, sizeof(*observer));
-    struct probe_options options = {
-        .ring_bytes = ring_bytes,
-        .epoch_ns = clock_boot_ns(),
-        .kind = wanted_kind(),
-    };
     char error[PROBE_ERROR_MAX] = "";
     int r;
 
     if (geteuid() != 0)
         cr_skip_test("needs root");
-    r = probe_new(&observer->probe, &options, error);
+    r = probe_new(&observer->probe, options, error);
     /* Not EACCES: the verifier refuses a program, and that is what is to be found here. */
     if (r == -EPERM || r == -ENOENT)
         cr_skip_test("needs BPF: %s", error);
     cr_assert_eq(r, 0, "%s", error);
     cr_assert_eq(probe_attach(observer->probe, error), 0, "%s", error);
     return observer;
+}
+
+struct observer *observe_begin_small(size_t ring_bytes)
+{
+    const struct probe_options options = {
+        .ring_bytes = ring_bytes, .epoch_ns = clock_boot_ns(), .kind = wanted_kind()};
+
+    return begin(&options);
+}
+
+struct observer *observe_begin_v1(const char *controller, char **ret_root, uint32_t *ret_id)
+{
+    struct cgroup_hierarchy_options wanted = {.wanted = CGROUP_HIERARCHY_FIRST_CONTROLLER,
+        .mountinfo = "/proc/self/mountinfo",
+        .cgroups = "/proc/cgroups"};
+    struct probe_options options = {
+        .epoch_ns = clock_boot_ns(), .kind = wanted_kind(), .cgroup_controller = controller};
+    char error[CGROUP_HIERARCHY_ERROR_MAX] = "";
+    struct cgroup_hierarchy hierarchy;
+
+    while (strcmp(cgroup_hierarchy_choices[wanted.wanted], controller) != 0)
+        wanted.wanted++;
+    if (cgroup_hierarchy_find(&hierarchy, &wanted, error) < 0)
+        cr_skip_test("%s", error);
+    *ret_root = hierarchy.root;
+    *ret_id = options.cgroup_hierarchy_id = hierarchy.id;
+    return begin(&options);
 }
 
 struct observer *observe_begin(void)

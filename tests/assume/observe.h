@@ -24,6 +24,8 @@ struct observer {
 
 struct observer *observe_begin(void);
 struct observer *observe_begin_small(size_t ring_bytes);
+/* In the hierarchy of a v1 controller, whose mount point is *ret_root (to be freed); skips the test where it is not mounted. */
+struct observer *observe_begin_v1(const char *controller, char **ret_root, uint32_t *ret_id);
 void observe_end(struct observer *observer);
 
 /* Takes over what has been reported so far; each record must pass record_check(). */

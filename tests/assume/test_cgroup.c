@@ -162,3 +162,100 @@ Test(cgroup, a_single_thread_that_moves_is_not_its_process_moving)
     cr_expect_eq(observe_count(o, RECORD_CGROUP_ATTACH, pid), 2, "in and out again, and nothing in between");
     observe_end(o);
 }
+
+/* ---- v1 ------------------------------------------------------------------------------------------------- */
+
+static int move_main_thread_and_exec(void *arg)
+{
+    static const char *const argv[] = {"/bin/true", NULL};
+
+    observe_write(arg, "tasks", "0");
+    return observe_exec((void *)argv);
+}
+
+static const char *const v1_controllers[] = {"memory", "pids", "cpu", "freezer", "blkio", "devices"};
+
+/* Everything that tells a cgroup, for a process that is moved there as runtimes do it. */
+static void check_v1(const char *controller, int (*fn)(void *arg))
+{
+    CLEANUP_FREE char *root = NULL;
+    uint32_t hierarchy_id;
+    struct observer *o = observe_begin_v1(controller, &root, &hierarchy_id);
+    const struct record_cgroup *made, *attach;
+    const struct record_process *e;
+    const struct record_exit *x;
+    char path[256];
+    uint64_t id;
+    pid_t pid;
+    int status;
+
+    (void)snprintf(path, sizeof(path), "%s/podkin-assume-%d-v1", root, (int)getpid());
+    cr_assert_eq(mkdir(path, 0755), 0, "%s: %s", path, strerror(errno));
+    id = observe_inode(path);
+    pid = observe_child(fn, path, &status);
+    cr_expect_eq(status, 0);
+    cr_assert_eq(rmdir(path), 0);
+    observe_drain(o);
+    made = find_cgroup(o, RECORD_CGROUP_MKDIR, id);
+    attach = observe_find(o, RECORD_CGROUP_ATTACH, pid, 0);
+    e = observe_find(o, RECORD_EXEC, pid, 0);
+    x = observe_find(o, RECORD_EXIT, pid, 0);
+    cr_assert(made && attach && e && x, "%s", controller);
+    cr_expect_str_eq(observe_text(made, made->path), path + strlen(root));
+    cr_expect_eq(made->hierarchy_id, hierarchy_id);
+    cr_expect_neq(made->hierarchy_id, 0);
+    cr_expect_not_null(find_cgroup(o, RECORD_CGROUP_RMDIR, id));
+    cr_expect_eq(attach->header.cgroup_id, id);
+    cr_expect_str_eq(observe_text(attach, attach->path), path + strlen(root));
+    cr_expect_eq(e->header.cgroup_id, id, "%s: the exec is of the cgroup it happened in", controller);
+    cr_expect_eq(x->header.cgroup_id, id, "%s: and so is the exit", controller);
+    observe_end(o);
+}
+
+Test(cgroup, of_each_v1_controller_decides_when_it_is_chosen)
+{
+    for (size_t i = 0; i < sizeof(v1_controllers) / sizeof(v1_controllers[0]); i++)
+        check_v1(v1_controllers[i], move_and_exec);
+}
+
+Test(cgroup, a_main_thread_moved_alone_in_v1_is_its_process_moving)
+{
+    check_v1("pids", move_main_thread_and_exec);
+}
+
+static int born_there(void *arg)
+{
+    int status;
+
+    observe_write(arg, "cgroup.procs", "0");
+    if (fork() == 0)
+        _exit(0);
+    return wait(&status) < 0 ? 1 : status;
+}
+
+Test(cgroup, a_fork_in_v1_tells_the_cgroup_of_both)
+{
+    CLEANUP_FREE char *root = NULL;
+    uint32_t hierarchy_id;
+    struct observer *o = observe_begin_v1("pids", &root, &hierarchy_id);
+    const struct record_fork *f, *found = NULL;
+    char path[256];
+    uint64_t id;
+    pid_t pid;
+    int status;
+
+    (void)snprintf(path, sizeof(path), "%s/podkin-assume-%d-fork", root, (int)getpid());
+    cr_assert_eq(mkdir(path, 0755), 0, "%s: %s", path, strerror(errno));
+    id = observe_inode(path);
+    pid = observe_child(born_there, path, &status);
+    cr_assert_eq(rmdir(path), 0);
+    observe_drain(o);
+    for (size_t i = 0; (f = observe_find(o, RECORD_FORK, 0, i)); i++) {
+        if (f->parent_tgid == (uint32_t)pid)
+            found = f;
+    }
+    cr_assert_not_null(found);
+    cr_expect_eq(found->header.cgroup_id, id);
+    cr_expect_eq(found->parent_cgroup_id, id);
+    observe_end(o);
+}

@@ -192,8 +192,9 @@ live_second() {
 
 # ---- the daemons ------------------------------------------------------------------------------------------
 
+# start_collector [OPTION…]
 start_collector() {
-    start "$build/collector/podkin-collector" --socket "$dir/collector.sock" --peer-user "$user" >"$dir/log" 2>&1
+    start "$build/collector/podkin-collector" --socket "$dir/collector.sock" --peer-user "$user" "$@" >"$dir/log" 2>&1
     daemons="$! $daemons"
     wait_for podkin-collector "$dir/collector.sock" "$!"
 }
@@ -266,7 +267,7 @@ demo_node() {
     "$build/tests/e2e/e2e-summary" --ready "$dir/counting" --arrived "$dir/standin" \
         "$web_id=$nginx_cgroup" "$shell_id=$shell_cgroup" <"$dir/stream" >"$dir/summary" 2>&1 &
     summary_pid=$!
-    start_collector
+    start_collector --cgroup-hierarchy v2
     start_standin
     start_enricher - "$standin_url" "$dir/stream"
     wait_for 'the count' "$dir/counting" "$summary_pid"

@@ -245,7 +245,7 @@ void node_init(struct node *node)
     }
     if (current)
         node_end(current);
-    *node = (struct node){.output_fd = -1};
+    *node = (struct node){.output_fd = -1, .cgroup_hierarchy = test_cgroup_hierarchy()};
     (void)snprintf(node->dir, sizeof(node->dir), "/tmp/podkin-e2e.XXXXXX");
     if (!mkdtemp(node->dir) || chmod(node->dir, 0755) < 0)
         die(node->dir);
@@ -351,12 +351,13 @@ bool node_start_collector(struct node *node, ...)
 {
     unsigned ready_before = count_in_log(node->collector_log, "ready: ");
     char program[512];
-    const char *argv[ARGS_MAX] = {program, "--socket", node->socket, "--peer-user", NODE_USER};
+    const char *argv[ARGS_MAX] = {program, "--socket", node->socket, "--peer-user", NODE_USER,
+        "--cgroup-hierarchy", node->cgroup_hierarchy};
     va_list ap;
 
     (void)snprintf(program, sizeof(program), "%s", node_program("collector/podkin-collector"));
     va_start(ap, node);
-    add_options(argv, 5, ap);
+    add_options(argv, 7, ap);
     va_end(ap);
     (void)unlink(node->socket);
     node->collector = spawn(node->collector_log, -1, false, argv);

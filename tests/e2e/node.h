@@ -15,6 +15,7 @@ struct node {
     char socket[96], events_socket[96], output[96], pods[96];
     char collector_log[96], enricher_log[96];
     pid_t collector, enricher;
+    const char *cgroup_hierarchy; /* for --cgroup-hierarchy; where the test's Pods are */
     bool to_pipe;    /* set before the enricher starts: output goes to output_fd, not to the file */
     int output_fd;   /* read end */
     unsigned serial; /* of the enricher, for messages */

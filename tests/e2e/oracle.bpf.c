@@ -17,7 +17,11 @@ struct kernfs_node {
 struct cgroup {
     struct kernfs_node *kn;
 } __attribute__((preserve_access_index));
+struct cgroup_subsys_state {
+    struct cgroup *cgroup;
+} __attribute__((preserve_access_index));
 struct css_set {
+    struct cgroup_subsys_state *subsys[16];
     struct cgroup *dfl_cgrp;
 } __attribute__((preserve_access_index));
 struct signal_struct {
@@ -38,9 +42,21 @@ struct {
     __type(value, struct oracle_counts);
 } counts SEC(".maps");
 
+const volatile int v1_controller = -1; /* enum cgroup_subsys_id; -1: v2 */
+
 static struct oracle_counts *counts_of(struct task_struct *task)
 {
-    __u64 id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+    struct css_set *set = BPF_CORE_READ(task, cgroups);
+    struct cgroup_subsys_state *css = NULL;
+    __u64 id;
+
+    if (v1_controller < 0) {
+        id = BPF_CORE_READ(set, dfl_cgrp, kn, id);
+    } else {
+        bpf_probe_read_kernel(
+            &css, sizeof(css), (char *)set + bpf_core_field_offset(set->subsys) + v1_controller * 8);
+        id = BPF_CORE_READ(css, cgroup, kn, id);
+    }
 
     return bpf_map_lookup_elem(&counts, &id);
 }

@@ -2,7 +2,9 @@
 #include "tests/e2e/oracle.h"
 
 #include <errno.h>
+#include <string.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <oracle.skel.h>
 #include "tests/e2e/node.h"
@@ -10,18 +12,47 @@
 
 static struct oracle_bpf *oracle;
 
+static char counted[16]; /* the hierarchy */
+
+/* In the running kernel's enum cgroup_subsys_id; -1: v2, or not known. */
+static int controller_number(const char *hierarchy)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    const struct btf_type *type = NULL;
+    int number = -1, id;
+    char name[64];
+
+    id = btf ? btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM) : -1;
+    if (id > 0)
+        type = btf__type_by_id(btf, (__u32)id);
+    (void)snprintf(name, sizeof(name), "%s_cgrp_id", hierarchy);
+    for (unsigned i = 0; type && i < btf_vlen(type); i++) {
+        if (strcmp(btf__name_by_offset(btf, btf_enum(type)[i].name_off), name) == 0)
+            number = btf_enum(type)[i].val;
+    }
+    btf__free(btf);
+    return number;
+}
+
 static int open_oracle(void)
 {
+    static bool registered;
     int r;
 
-    if (oracle)
+    if (oracle && strcmp(counted, test_cgroup_hierarchy()) == 0)
         return 0;
-    oracle = oracle_bpf__open_and_load();
+    oracle_end();
+    oracle = oracle_bpf__open();
     if (!oracle)
         return -errno;
-    r = oracle_bpf__attach(oracle);
+    (void)snprintf(counted, sizeof(counted), "%s", test_cgroup_hierarchy());
+    oracle->rodata->v1_controller = controller_number(counted);
+    r = oracle_bpf__load(oracle);
     if (r == 0)
+        r = oracle_bpf__attach(oracle);
+    if (!registered)
         (void)atexit(oracle_end);
+    registered = true;
     return r;
 }
 

@@ -13,7 +13,14 @@
 #include <time.h>
 #include "common/cleanup.h"
 
-static char root[256], top[320];
+static char hierarchy[16] = "v2", root[256], top[320];
+
+static bool is_of_hierarchy(const struct mntent *entry)
+{
+    if (strcmp(hierarchy, "v2") == 0)
+        return strcmp(entry->mnt_type, "cgroup2") == 0;
+    return strcmp(entry->mnt_type, "cgroup") == 0 && hasmntopt(entry, hierarchy);
+}
 
 const char *test_cgroup_root(void)
 {
@@ -26,13 +33,26 @@ const char *test_cgroup_root(void)
     if (!mounts)
         return NULL;
     while ((entry = getmntent(mounts))) {
-        if (strcmp(entry->mnt_type, "cgroup2") == 0) {
+        if (is_of_hierarchy(entry)) {
             (void)snprintf(root, sizeof(root), "%s", entry->mnt_dir);
             break;
         }
     }
     (void)endmntent(mounts);
     return root[0] ? root : NULL;
+}
+
+const char *test_cgroup_hierarchy(void)
+{
+    return hierarchy;
+}
+
+bool test_cgroup_use(const char *name)
+{
+    test_cgroups_end();
+    root[0] = top[0] = '\0';
+    (void)snprintf(hierarchy, sizeof(hierarchy), "%s", name);
+    return test_cgroup_root() != NULL;
 }
 
 static const char *own_folder(void)
@@ -161,6 +181,21 @@ int test_cgroup_make(const char *name, char *path, size_t path_size)
     return fd < 0 ? -errno : fd;
 }
 
+/* As far as they are of our pid namespace: v1 has no other way. */
+static void kill_each(const char *path)
+{
+    char name[1024];
+    CLEANUP_FILE FILE *file = NULL;
+    int pid;
+
+    (void)snprintf(name, sizeof(name), "%s/cgroup.procs", path);
+    file = fopen(name, "re");
+    while (file && fscanf(file, "%d", &pid) == 1) { /* NOLINT(cert-err34-c): the kernel's own numbers */
+        if (pid > 1)
+            (void)kill(pid, SIGKILL);
+    }
+}
+
 /* Depth first; a cgroup is busy for a moment after its last process was killed. */
 void test_cgroup_remove(const char *path)
 {
@@ -176,6 +211,8 @@ void test_cgroup_remove(const char *path)
     if (fd >= 0) {
         (void)!write(fd, "1", 1);
         (void)close(fd);
+    } else {
+        kill_each(path);
     }
     while ((entry = readdir(dir))) {
         if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
@@ -216,6 +253,13 @@ pid_t test_fork_into(int cgroup_fd)
     struct clone_args args = {
         .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup_fd};
 
+    if (strcmp(hierarchy, "v2") != 0) {
+        pid_t pid = fork();
+
+        if (pid == 0 && test_cgroup_join(cgroup_fd) < 0)
+            _exit(126);
+        return pid;
+    }
     return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 

@@ -40,7 +40,11 @@ void test_pod_remove(struct test_pod *pod);
 void test_pod_print(FILE *out, const struct test_pod *pod);
 int test_pods_write(const char *path, const struct test_pod *const *pods, size_t count);
 
-/* Mount point of the unified hierarchy, NULL when there is none. */
+/* Where the cgroups are made from now on: "v2" (as it is at the start), or a v1 controller. false: it is not mounted. What
+ * was made before is removed. */
+bool test_cgroup_use(const char *hierarchy);
+const char *test_cgroup_hierarchy(void);
+/* Its mount point, NULL when there is none. */
 const char *test_cgroup_root(void);
 /* A new cgroup below the test's own folder that is no Pod's. fd or negative errno; path is filled. */
 int test_cgroup_make(const char *name, char *path, size_t path_size);
@@ -50,5 +54,5 @@ void test_cgroups_end(void);
 
 /* Moves the calling process. 0 or negative errno. */
 int test_cgroup_join(int cgroup_fd);
-/* fork() whose child is born in the cgroup (clone3 CLONE_INTO_CGROUP). */
+/* fork() whose child is born in the cgroup (clone3 CLONE_INTO_CGROUP); in v1 it moves there first thing, as runtimes do. */
 pid_t test_fork_into(int cgroup_fd);

@@ -143,14 +143,15 @@ static void vfork_exec(void)
 
 static void clone_into_work(void *arg)
 {
-    pid_t pid = test_fork_into(*(int *)arg);
+    pid_t pid;
 
+    told->pid[0] = getpid();
+    pid = test_fork_into(*(int *)arg);
     if (pid == 0) {
         told->pid[1] = getpid();
         late_true();
         _exit(0);
     }
-    told->pid[0] = getpid();
     if (pid < 0)
         told->failure = errno;
     (void)wait(NULL);

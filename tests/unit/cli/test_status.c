@@ -95,6 +95,16 @@ Test(status, explain_tells_from_the_cgroup_what_it_can)
     cr_assert_not_null(strstr(text_terminate(&out), "Pod UID: 6bd2a4d3-a55a-4450-b6fd-2a7ecc72c904"));
     cr_assert_not_null(strstr(text_terminate(&out), "container id: -"));
     cr_assert(eq(int, explain_show_locally(folder, 8, &out), -ENOENT));
+    text_clear(&out);
+    cgroup = fopen(file, "we");
+    cr_assert_not_null(cgroup);
+    (void)fputs(
+        "4:memory:/kubepods/pod7bd2a4d3-a55a-4450-b6fd-2a7ecc72c904\n1:name=systemd:/kubepods/podx\n0::/\n",
+        cgroup);
+    (void)fclose(cgroup);
+    cr_assert(eq(int, explain_show_locally(folder, 7, &out), 0));
+    cr_assert_not_null(
+        strstr(text_terminate(&out), "Pod UID: 7bd2a4d3-a55a-4450-b6fd-2a7ecc72c904"), "v1 alone has it");
     (void)unlink(file);
     (void)rmdir(path);
     (void)rmdir(folder);

@@ -9,54 +9,6 @@
 #include "collector/probe.h"
 #include "common/cleanup.h"
 
-static char *find_root(const char *text)
-{
-    CLEANUP_FILE FILE *file = fmemopen((void *)text, strlen(text), "r");
-    char *root = NULL;
-    int r = conf_find_cgroup_root(file, &root);
-
-    cr_assert(r == 0 || r == -ENOENT);
-    cr_assert_eq(r == 0, root != NULL);
-    return root;
-}
-
-static void check_root(const char *text, const char *expected)
-{
-    CLEANUP_FREE char *root = find_root(text);
-
-    if (expected)
-        cr_assert_str_eq(root, expected);
-    else
-        cr_assert_null(root);
-}
-
-Test(conf, cgroup_root_is_the_cgroup2_mount)
-{
-    check_root("24 1 0:22 / /proc rw,nosuid - proc proc rw\n"
-               "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n",
-        "/sys/fs/cgroup");
-    check_root("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
-               "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
-               "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
-        "/sys/fs/cgroup/unified");
-    check_root("41 31 0:38 / /mnt/a\\040b\\134 rw - cgroup2 none rw\n", "/mnt/a b\\");
-}
-
-Test(conf, mount_of_the_whole_hierarchy_wins_over_a_part_of_it)
-{
-    check_root("50 1 0:26 /kubepods /part rw - cgroup2 cgroup2 rw\n"
-               "51 1 0:26 / /whole rw - cgroup2 cgroup2 rw\n"
-               "52 1 0:26 / /later rw - cgroup2 cgroup2 rw\n",
-        "/whole");
-    check_root("50 1 0:26 /kubepods /part rw - cgroup2 cgroup2 rw\n", "/part");
-}
-
-Test(conf, no_cgroup2_is_said)
-{
-    check_root("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", NULL);
-    check_root("cgroup2 - cgroup2\n - cgroup2 \n41 31 0:38 - cgroup2 x\n", NULL);
-}
-
 Test(conf, users_are_found_by_name_and_number)
 {
     uid_t uid = 1;
@@ -93,7 +45,7 @@ Test(conf, sizes_are_rounded_up_to_powers_of_two)
     cr_assert_eq(conf.queue_bytes, UINT64_C(128) << 20);
     cr_assert_eq(conf.ring_bytes, UINT64_C(512) << 10);
     cr_assert_eq(conf.hook_kind, PROBE_KIND_AUTO);
-    cr_assert_not_null(conf.cgroup_root);
+    cr_assert_not_null(conf.hierarchy.root);
     conf_deinit(&conf);
 }
 
@@ -105,10 +57,10 @@ Test(conf, each_mistake_is_one_line_that_names_the_option)
 {
     const char *const bad[][2] = {{"--queue-size=1k", "--queue-size"}, {"--queue-size=1T", "--queue-size"},
         {"--ring-size=lots", "--ring-size"}, {"--peer-user=no-such-user-here", "--peer-user"},
-        {"--cgroup-root=/proc", "--cgroup-root"}, {"--cgroup-root=/nonexistent", "--cgroup-root"},
-        {"--policy-dir=/nonexistent", "--policy-dir"}, {"--hook-kind=magic", "--hook-kind"},
-        {"surplus", "surplus"}, {"--socket=/tmp/" LONG_NAME, "--socket"},
-        {"--config=/nonexistent/file", "/nonexistent/file"}};
+        {"--cgroup-hierarchy=systemd", "--cgroup-hierarchy"}, {"--cgroup-root=/proc", "--cgroup-root"},
+        {"--cgroup-root=/nonexistent", "--cgroup-root"}, {"--policy-dir=/nonexistent", "--policy-dir"},
+        {"--hook-kind=magic", "--hook-kind"}, {"surplus", "surplus"},
+        {"--socket=/tmp/" LONG_NAME, "--socket"}, {"--config=/nonexistent/file", "/nonexistent/file"}};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char error[OPTIONS_ERROR_MAX] = "";
