@@ -135,7 +135,7 @@ enum policy_capability_set { POLICY_CAP_EFFECTIVE, POLICY_CAP_INHERITABLE, POLIC
 struct policy_match {
     struct policy_place place;
     enum policy_match_kind kind;
-    enum policy_operator operator;
+    enum policy_operator op;
     struct policy_values values;
     uint8_t arg; /* which of the hook's args, by place in `args`; RECORD_HOOK_RETURN: the return value */
     bool namespace_pid; /* PIDS: numbers inside the process's pid namespace */
