@@ -194,6 +194,8 @@ static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *
             container_table_mark_removed(&pipeline->containers, cgroup, now_ns);
     }
     if (stand_in) {
+        if (container)
+            update_dissolve(pipeline, stand_in, container);
         resolve_dissolve(pipeline, stand_in, now_ns);
         container_unref(stand_in);
         (void)release_run(pipeline, now_ns); /* may drop the cgroup; -EAGAIN: the next call goes on */
@@ -380,6 +382,8 @@ int pipeline_record(struct pipeline *pipeline, const struct record_header *recor
 {
     int r = release_run(pipeline, now_ns); /* E1: what is being let go goes first, all of it */
 
+    if (r == 0 && pipeline->update_first) /* or new events would take all the room there is */
+        r = update_run(pipeline, now_ns);
     if (r == 0)
         r = pipeline->has_parked ? unpark(pipeline, now_ns) : apply(pipeline, record, now_ns);
     if (r == -EAGAIN)

@@ -57,6 +57,9 @@ struct container {
     bool evicted;  /* let go because the hold store was full */
     bool releasing;
     bool path_unknown; /* stands for a cgroup of which only the id is known */
+    bool updating;     /* on the list of those whose corrections go out */
+    struct container *update_next;
+    struct owed_list *owed; /* whom its processes' lines left without it (owed.h); NULL: nobody */
     struct container_table *table;
 };
 

@@ -20,6 +20,10 @@
     X(released_evicted, "events", "held events that left because the hold store was full, marked")           \
     X(emitted_without_pod, "events", "events of a Pod's process that left without their Pod")                \
     X(emitted_pod_only, "events", "events that left with their Pod but without the container's name")        \
+    X(pod_updates, "lines", "corrections: what was learned of a Pod after lines had left without it")        \
+    X(pod_updates_merged, "events",                                                                          \
+        "incomplete events beyond the list; a pod_update of their container corrects them")                  \
+    X(pod_updates_never, "executions", "left incomplete for good: their container went before it was known") \
     X(asks, "requests", "times that the sources were asked because something was unresolved")                \
     X(memory_failures, "failures", "allocations that failed; the event left with less than is known")        \
     X(lost_records, "records", "records that the collector reported lost")

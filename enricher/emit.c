@@ -11,6 +11,7 @@
 #include "common/text.h"
 #include "enricher/container_table.h"
 #include "enricher/output.h"
+#include "enricher/owed.h"
 #include "enricher/process_table.h"
 #include "enricher/put.h"
 
@@ -120,6 +121,17 @@ static char *put_marked_head(char *to, const struct process *process)
     return put(to, at + before, (size_t)(end - at) - before);
 }
 
+static char *put_fragment(char *to, const struct container_fragment *fragment, uint32_t ns_pid)
+{
+    if (fragment->split)
+        to = put(to, fragment->data, fragment->split);
+    if (fragment->split < fragment->size) {
+        to = put_u64(to, ns_pid);
+        to = put(to, fragment->data + fragment->split, fragment->size - fragment->split);
+    }
+    return to;
+}
+
 /* {…}: head, image, Pod. Every fragment ends with a comma; the last one is overwritten by the brace. */
 static char *put_process(const struct emit *emit, char *to, const struct process *process,
     const struct container *container, bool whole)
@@ -132,14 +144,7 @@ static char *put_process(const struct emit *emit, char *to, const struct process
     if (process->image)
         to = put(to, process->image->fragment, whole ? process->image->size : process->image->short_size);
     if (container) {
-        const struct container_fragment *fragment = &container->fragment;
-
-        if (fragment->split)
-            to = put(to, fragment->data, fragment->split);
-        if (fragment->split < fragment->size) {
-            to = put_u64(to, process->ns_pid);
-            to = put(to, fragment->data + fragment->split, fragment->size - fragment->split);
-        }
+        to = put_fragment(to, &container->fragment, process->ns_pid);
         if (emit->render.options->own_fields)
             to = put_own_pod_fields(to, process, container);
     }
@@ -252,6 +257,74 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
     if (event->record->type == RECORD_EXIT)
         to = put_exit(emit, to, (const struct record_exit *)event->record);
     to = put_envelope(emit, to, event->record, now_ns - event->held_since_ns, event->held_since_ns != 0);
+    output_commit(emit->output, (size_t)(to - line));
+    return 0;
+}
+
+/* Without the process's own pid in it, which stands between the halves. */
+static char *put_fragment_of_all(char *to, const struct container_fragment *fragment)
+{
+    static const char key[] = ",\"pid\":";
+
+    if (fragment->size == 0)
+        return to;
+    if (fragment->split == fragment->size)
+        return put(to, fragment->data, fragment->size);
+    to = put(to, fragment->data, fragment->split - (sizeof(key) - 1));
+    return put(to, fragment->data + fragment->split, fragment->size - fragment->split);
+}
+
+static char *put_owed(char *to, const struct owed *owed)
+{
+    to = PUT(to, "\"exec_id\":\"");
+    to = put(to, owed->exec_id, owed->exec_id_size);
+    to = PUT(to, "\",\"pid\":");
+    to = put_u64(to, owed->pid);
+    return PUT(to, ",");
+}
+
+static uint64_t sum_events(const struct container *container, const struct owed *owed)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < OWED_TYPES; i++)
+        sum += owed ? owed->events[i] : container->owed->other_events[i];
+    return sum;
+}
+
+int emit_pod_update(
+    struct emit *emit, const struct container *container, const struct owed *owed, uint64_t now_ns)
+{
+    size_t bound = LINE_OVERHEAD + emit->node_json_size + container->fragment.size +
+                   (owed ? owed->exec_id_size + PROCESS_OVERHEAD : 0);
+    char *line = output_reserve(emit->output, bound), *to;
+    uint64_t events = sum_events(container, owed);
+
+    if (!line)
+        return -EAGAIN;
+    to = PUT(line, "{\"pod_update\":{");
+    if (owed)
+        to = put_owed(to, owed);
+    to = owed ? put_fragment(to, &container->fragment, owed->ns_pid)
+              : put_fragment_of_all(to, &container->fragment);
+    to = PUT(to, "\"pod_state\":\"");
+    to = put_string(to, container_state_name(container));
+    to = PUT(to, "\"");
+    if (container->pod) {
+        to = PUT(to, ",\"pod_source\":\"");
+        to = put_string(
+            to, owed && owed->inherited ? "inherited" : pod_source_name(container->pod->best_source));
+        to = PUT(to, "\"");
+    }
+    if (events) {
+        to = PUT(to, ",\"events\":");
+        to = put_u64(to, events);
+    }
+    to = PUT(to, "},");
+    to = put(to, emit->node_json, emit->node_json_size);
+    to = PUT(to, ",\"time\":\"");
+    to = render_time(&emit->render, to, now_ns);
+    to = PUT(to, "\"}\n");
     output_commit(emit->output, (size_t)(to - line));
     return 0;
 }

@@ -10,6 +10,7 @@
 
 struct container;
 struct output;
+struct owed;
 struct process;
 struct record_header;
 struct record_lost;
@@ -38,4 +39,7 @@ void emit_update_clock(struct emit *emit);
 
 /* 0, or -EAGAIN: the output has no room, try again later. */
 int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns);
+/* What is known of the container by now; `owed`: the execution that it is told to, NULL: whoever of the container is not told by name. */
+int emit_pod_update(
+    struct emit *emit, const struct container *container, const struct owed *owed, uint64_t now_ns);
 int emit_lost(struct emit *emit, const struct record_lost *lost);

@@ -11,6 +11,7 @@ static void on_container_gone(void *arg, struct container *container)
     struct pipeline *pipeline = arg;
 
     wheel_disarm(&pipeline->wheel, &container->timer);
+    update_give_up(pipeline, container);
 }
 
 int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
@@ -19,12 +20,15 @@ int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
     int r;
 
     pipeline->release_last = &pipeline->release_first;
+    pipeline->update_last = &pipeline->update_first;
     pipeline->random = now_ns | 1;
     wheel_init(&pipeline->wheel, now_ns);
     r = container_table_init(
         &pipeline->containers, pipeline->options->max_cgroups, on_container_gone, pipeline);
     if (r == 0)
         r = process_table_init(&pipeline->processes);
+    if (r == 0)
+        r = owed_book_init(&pipeline->owed);
     if (r < 0)
         return r;
     overflow = container_table_add_unknown(&pipeline->containers, 0); /* no cgroup has the id 0 */
@@ -56,8 +60,15 @@ void pipeline_deinit(struct pipeline *pipeline)
         pipeline->release_first = container->release_next;
         container_unref(container);
     }
+    while (pipeline->update_first) {
+        struct container *container = pipeline->update_first;
+
+        pipeline->update_first = container->update_next;
+        container_unref(container);
+    }
     process_table_deinit(&pipeline->processes);
     container_table_deinit(&pipeline->containers);
+    owed_book_deinit(&pipeline->owed);
 }
 
 uint64_t pipeline_held(const struct pipeline *pipeline)
@@ -67,7 +78,7 @@ uint64_t pipeline_held(const struct pipeline *pipeline)
 
 bool pipeline_is_blocked(const struct pipeline *pipeline)
 {
-    return pipeline->has_parked || pipeline->release_first;
+    return pipeline->has_parked || pipeline->release_first || pipeline->update_first;
 }
 
 void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns)
@@ -76,6 +87,7 @@ void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns)
 
     resolve_turn_wheel(pipeline, now_ns);
     (void)release_run(pipeline, now_ns);
+    (void)update_run(pipeline, now_ns);
     if (now_ns > options->process_grace_ns)
         process_table_expire(&pipeline->processes, now_ns - options->process_grace_ns, EXPIRE_BUDGET);
     if (now_ns > options->cgroup_grace_ns)

@@ -8,6 +8,7 @@
  *          ─► resolve.c   what is known of a container: news from the Pod table, retries, deadlines
  *          ─► release.c   lets a container's queue go, in order
  *          ─► emit.c      one JSON line
+ *          ─► update.c    what an incomplete line lacked, in a line of its own once it is known
  *
  * Single-threaded; owned by enricher.c, which feeds it records (drain.c), news (the Pod table's callback) and time.
  *
@@ -15,6 +16,7 @@
  * E2  an event waits only while its own container or its parent's is waited for, or while earlier events of its container or process wait
  * E3  received = emitted + held + dropped(by reason), at any moment between two calls
  * E4  a call that returns -EAGAIN has changed nothing that a later call with the same record would not continue
+ * E5  who stood in a line without all of its Pod gets a pod_update at each step that adds some of it, once, behind that line (owed.h)
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@
 #include "enricher/counters.h"
 #include "enricher/emit.h"
 #include "enricher/hold.h"
+#include "enricher/owed.h"
 #include "enricher/process_table.h"
 #include "enricher/retry.h"
 #include "enricher/wheel.h"
@@ -34,7 +37,8 @@ struct pipeline_options {
     uint64_t cgroup_grace_ns;      /* removed cgroups; default 5 min */
     size_t max_cgroups;            /* default 65536 */
     struct retry_policy retry;     /* default 200 ms … 5 s */
-    bool own_events;               /* process_fork, lost */
+    struct owed_limits owed;       /* default 4096 executions a container, 65536 in all; 0: none are listed */
+    bool own_events;               /* process_fork, lost, pod_update */
     bool names_suffice; /* the log directory is the only source: nobody will ever tell the labels */
 };
 
@@ -50,6 +54,8 @@ struct pipeline {
     struct emit *emit;      /* borrowed */
     struct wheel wheel;
     struct container *release_first, **release_last;
+    struct container *update_first, **update_last;
+    struct owed_book owed;
     struct container *overflow; /* for events of cgroups that the full table refused */
     struct counters counters;
     uint64_t release_latency[RELEASE_BUCKETS];
@@ -129,6 +135,18 @@ enum release_reason { RELEASE_ARRIVAL, RELEASE_EXPIRED, RELEASE_EVICTED };
 void release_schedule(struct pipeline *pipeline, struct container *container, uint64_t now_ns);
 /* Lets scheduled queues go. 0: all gone; -EAGAIN: the output is full. */
 int release_run(struct pipeline *pipeline, uint64_t now_ns);
+
+/* update.c */
+/* The event's line is out: whoever stood in it without all of its Pod is owed a correction. */
+void update_owe_event(struct pipeline *pipeline, const struct event *event);
+/* The container has news: what it owes goes out with the next update_run(). */
+void update_schedule(struct pipeline *pipeline, struct container *container);
+/* 0: all out; -EAGAIN: the output is full. */
+int update_run(struct pipeline *pipeline, uint64_t now_ns);
+/* The stand-in's cgroup is known to be of `container`. */
+void update_dissolve(struct pipeline *pipeline, struct container *stand_in, struct container *container);
+/* Nobody will ever know. */
+void update_give_up(struct pipeline *pipeline, struct container *container);
 
 /* apply.c */
 /* Where the process is, its cgroup being `cgroup_id`; sets process->container. Never NULL. */

@@ -118,6 +118,7 @@ int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t no
     if (r < 0)
         return r;
     pipeline->counters.emitted[type]++;
+    update_owe_event(pipeline, event);
     if (container->state == CONTAINER_PENDING)
         pipeline->counters.emitted_without_pod++;
     else if (container->state == CONTAINER_POD_ONLY)

@@ -54,6 +54,12 @@ static char *put_exec_id(char *to, const char *node_name, const struct process *
 
 #define HEAD_BEGIN "\"exec_id\":\""
 
+const char *render_exec_id(const struct process *process, size_t *ret_size)
+{
+    *ret_size = process->exec_id_size;
+    return process->head ? process->head + sizeof(HEAD_BEGIN) - 1 : NULL;
+}
+
 /* The parent has its own rendered already. */
 static char *put_parent_exec_id(char *to, const char *node_name, const struct process *parent)
 {

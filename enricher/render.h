@@ -46,5 +46,7 @@ struct render_context {
 char *render_time(struct render_context *context, char *to, uint64_t boot_ns);
 /* (Re)makes process->head. 0 or -ENOMEM; the old one stays then. */
 int render_process_head(struct render_context *context, struct process *process, bool clone);
+/* The exec_id in the head, without quotes; NULL: there is no head. */
+const char *render_exec_id(const struct process *process, size_t *ret_size);
 /* (Re)makes container->fragment from its Pod. 0 or -ENOMEM. */
 int render_container(const struct render_context *context, struct container *container);

@@ -133,6 +133,7 @@ void resolve_container(struct pipeline *pipeline, struct container *container, u
     container->given_up = state != CONTAINER_COMPLETE && never_waits(pipeline, state);
     if (before == CONTAINER_PENDING && state != CONTAINER_PENDING)
         container->pod_since_ns = now_ns;
+    update_schedule(pipeline, container);
     if (!resolve_is_pending(container))
         release_schedule(pipeline, container, now_ns);
     else if (container->waiting_since_ns)

@@ -165,6 +165,7 @@ static void put_tables(struct text *out, const struct enricher *e)
     put_u64(out, "cgroups_refused", e->pipeline.containers.refused);
     put_u64(out, "containers", e->pipeline.containers.container_count);
     put_u64(out, "pods", pod_table_count(e->pods));
+    put_u64(out, "updates_owed", e->pipeline.owed.count);
     text_append_char(out, '}');
 }
 

@@ -219,7 +219,7 @@ static void show_pod(struct compact *compact, const struct line_pod *pod, struct
 static void show_source(struct compact *compact, const struct line *line)
 {
     const struct line_process *process = &line->process;
-    const struct line_pod *pod = line->type == LINE_POD_UPDATE ? &line->pod : &process->pod;
+    const struct line_pod *pod = &process->pod;
     struct row *row = &compact->row;
     unsigned start = row->width, width, limit = source_limit(compact);
 
@@ -401,6 +401,26 @@ static void show_lost(struct compact *compact, const struct line *line)
     }
 }
 
+/* Of one process, or of all those of its container that are not told by name. */
+static void show_update(struct row *row, const struct line *line)
+{
+    const struct line_process *process = &line->process;
+
+    row_own(row, ROW_DIM, "learned later");
+    if (process->pod_source.size) {
+        row_own(row, ROW_DIM, " from ");
+        row_json(row, ROW_DIM, process->pod_source);
+    }
+    if (process->pod_state == LINE_POD_HOST)
+        row_own(row, ROW_DIM, ": in no Pod");
+    else if (line_is_unresolved(line))
+        row_own(row, ROW_WARN, process->pod_state == LINE_POD_ONLY ? " ?container" : " ?pod");
+    if (line->events > 0)
+        row_format(row, ROW_DIM, ", for %lld event%s", (long long)line->events, line->events > 1 ? "s" : "");
+    if (!process->present)
+        row_own(row, ROW_DIM, " of this container");
+}
+
 /* A type that we do not know: its name, and its members but the processes, as they stand. */
 static void show_other(struct compact *compact, const struct line *line)
 {
@@ -446,8 +466,7 @@ static void show_detail(struct compact *compact, const struct line *line)
         show_lost(compact, line);
         return;
     case LINE_POD_UPDATE:
-        row_own(row, ROW_DIM, "learned later, for ");
-        row_json(row, ROW_DIM, line->id);
+        show_update(row, line);
         return;
     case LINE_OTHER:
         show_other(compact, line);
@@ -481,8 +500,8 @@ void compact_show(struct compact *compact, const struct line *line, struct text 
         compact->row.dim = true;
     show_verb(compact, line);
     show_source(compact, line);
-    if (line->type != LINE_LOST && line->type != LINE_POD_UPDATE &&
-        (line->type != LINE_OTHER || line->process.present))
+    if (line->type != LINE_LOST &&
+        ((line->type != LINE_OTHER && line->type != LINE_POD_UPDATE) || line->process.present))
         show_pids(compact, line);
     show_detail(compact, line);
     print(compact, out);

@@ -139,7 +139,7 @@ static bool match_any(const struct filter_values *values, enum filter_key key, s
 
 bool filter_match(const struct filter *filter, const struct line *line)
 {
-    const struct line_pod *pod = line->type == LINE_POD_UPDATE ? &line->pod : &line->process.pod;
+    const struct line_pod *pod = &line->process.pod;
     const struct filter_values *pids = &filter->values[FILTER_PID];
     bool pid_matched = pids->count == 0;
 

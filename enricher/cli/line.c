@@ -85,8 +85,16 @@ static const struct field body_fields[] = {OBJECT("process", struct line, proces
     FIELD("return_action", FIELD_STRING, struct line, return_action),
     FIELD("from", FIELD_STRING, struct line, from), FIELD("to", FIELD_STRING, struct line, to),
     FIELD("cpu", FIELD_INTEGER, struct line, cpu), FIELD("where", FIELD_STRING, struct line, where),
-    FIELD("by_type", FIELD_RAW, struct line, by_type), FIELD("id", FIELD_STRING, struct line, id),
-    OBJECT("pod", struct line, pod, pod_fields), {0}};
+    FIELD("by_type", FIELD_RAW, struct line, by_type), {0}};
+
+/* The members of a process, flat. */
+static const struct field update_fields[] = {FIELD("exec_id", FIELD_STRING, struct line, process.exec_id),
+    FIELD("pid", FIELD_INTEGER, struct line, process.pid),
+    FIELD("docker", FIELD_STRING, struct line, process.docker),
+    OBJECT("pod", struct line, process.pod, pod_fields),
+    FIELD("pod_state", FIELD_STRING, struct line, process.pod_state_name),
+    FIELD("pod_source", FIELD_STRING, struct line, process.pod_source),
+    FIELD("events", FIELD_INTEGER, struct line, events), {0}};
 
 static const struct field envelope_fields[] = {FIELD("node_name", FIELD_STRING, struct line, node_name),
     FIELD("time", FIELD_STRING, struct line, time), FIELD("id", FIELD_STRING, struct line, id),
@@ -202,7 +210,7 @@ int line_parse(struct line *ret, const char *data, size_t size)
             ret->type = type_of(key);
             json_peek(&json);
             start = json.at;
-            read_object(&json, body_fields, (char *)ret);
+            read_object(&json, ret->type == LINE_POD_UPDATE ? update_fields : body_fields, (char *)ret);
             ret->body = (struct slice){start, (size_t)(json.at - start)};
         }
     }

@@ -67,11 +67,12 @@ struct line {
     /* hooks */
     struct slice function_name, subsys, event, policy_name, message, action, return_action;
     struct slice args, return_; /* raw array, raw object */
-    /* lost, pod_update */
+    /* lost */
     struct slice from, to, where,
         by_type; /* from, to: sequence numbers of that CPU, or times; by_type: raw object */
     int64_t cpu; /* -1: not said */
-    struct line_pod pod;
+    /* pod_update; what it tells of the execution and its Pod stands in process */
+    int64_t events;
 };
 
 #define LINE_SIZE_MAX (1024 * 1024)

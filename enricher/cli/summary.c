@@ -6,7 +6,7 @@ void summary_add(struct summary *summary, const struct line *line)
     summary->by_type[line->type]++;
     if (line->type == LINE_LOST)
         summary->lost += line_lost_count(line, NULL, NULL);
-    if (!line->process.present)
+    if (!line->process.present || line->type == LINE_POD_UPDATE)
         return;
     summary->by_pod_state[line->process.pod_state]++;
     summary->unresolved += line_is_unresolved(line);

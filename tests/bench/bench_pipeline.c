@@ -90,6 +90,7 @@ static void open_all(const char *folder)
         .cgroup_grace_ns = 300 * NS_PER_SEC,
         .max_cgroups = 65536,
         .retry = {NS_PER_SEC, NS_PER_SEC},
+        .owed = {.container_max = 4096, .total_max = 65536},
         .own_events = true};
     bench.render =
         (struct render_options){.node_name = "worker-17", .own_fields = true, .image = {.own_fields = true}};

@@ -95,6 +95,8 @@ void output_commit(struct output *output, size_t size)
         size > 0 && size <= OUTPUT_LINE_MAX && block[size - 1] == '\n' && !memchr(block, '\n', size - 1));
     block[size] = '\0';
     check_line(size);
+    if (strncmp(block, "{\"pod_update\"", 13) == 0) /* no event: test_update.c has its rules */
+        return;
     number = number_of_line();
     FUZZ_CHECK(number < EVENTS_MAX && !run.left[number]);
     run.left[number] = true;
@@ -251,6 +253,7 @@ static void start(void)
         .cgroup_grace_ns = 20 * NS_PER_SEC,
         .max_cgroups = 6,
         .retry = {200 * NS_PER_MS, 5 * NS_PER_SEC},
+        .owed = {.container_max = 8, .total_max = 20},
         .own_events = true};
     FUZZ_CHECK(pod_table_new(&run.pods, &pod_limits, on_changed, NULL) == 0);
     FUZZ_CHECK(hold_new(&run.hold, -1, &hold_limits) == 0);

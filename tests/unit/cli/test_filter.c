@@ -97,6 +97,30 @@ Test(filter, a_gap_is_shown_whatever_pod_is_asked_for_but_not_against_its_type)
     cr_assert_not(shows(&filter, lost));
 }
 
+static const char update[] =
+    "{\"pod_update\":{\"exec_id\":\"eA==\",\"pid\":31,\"pod\":{\"namespace\":\"shop\",\"name\":\"late-1\","
+    "\"container\":{\"name\":\"main\"}},\"docker\":\"abc\",\"pod_state\":\"complete\"},\"node_name\":\"n\"}";
+
+Test(filter, correction_is_found_by_what_it_tells)
+{
+    static const struct {
+        enum filter_key key;
+        const char *value;
+        bool shown;
+    } cases[] = {{FILTER_NAMESPACE, "shop", true}, {FILTER_NAMESPACE, "sho", false},
+        {FILTER_POD, "late-*", true}, {FILTER_POD, "web-1", false}, {FILTER_CONTAINER, "main", true},
+        {FILTER_PID, "31", true}, {FILTER_PID, "32", false}};
+    struct slice bad;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct filter filter = with(cases[i].key, cases[i].value);
+
+        cr_expect(eq(int, shows(&filter, update), cases[i].shown), "%d %s", cases[i].key, cases[i].value);
+        cr_assert(eq(int, filter_add_types(&filter, "pod_update", &bad), 0));
+        cr_expect(eq(int, shows(&filter, update), cases[i].shown));
+    }
+}
+
 Test(filter, types_are_given_by_either_name)
 {
     struct filter filter = {0};

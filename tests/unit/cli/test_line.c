@@ -89,6 +89,23 @@ Test(line, what_is_no_object_is_refused)
         cr_expect(eq(int, line_parse(&line, bad[i], strlen(bad[i])), -EBADMSG), "%s", bad[i]);
 }
 
+Test(line, correction_is_read_as_its_process)
+{
+    struct line line =
+        parse("{\"pod_update\":{\"exec_id\":\"eA==\",\"pid\":7,\"pod\":{\"name\":\"p\"},\"docker\":"
+              "\"abc\",\"pod_state\":\"pod_only\",\"pod_source\":\"logdir\",\"events\":3}}");
+
+    cr_assert(eq(int, line.type, LINE_POD_UPDATE));
+    cr_assert(line.process.present);
+    cr_assert(eq(i64, line.process.pid, 7));
+    cr_assert(eq(i64, line.events, 3));
+    cr_assert(eq(int, line.process.pod_state, LINE_POD_ONLY));
+    is(line.process.pod.name, "p");
+    line = parse("{\"pod_update\":{\"pod\":{\"name\":\"p\"},\"docker\":\"abc\",\"events\":[1]}}");
+    cr_assert_not(line.process.present);
+    cr_assert(eq(i64, line.events, 0));
+}
+
 static void add(void *arg, struct slice type, uint64_t count)
 {
     *(uint64_t *)arg += count * (SLICE_IS(type, "fork") ? 1000 : 1);

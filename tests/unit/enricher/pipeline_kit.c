@@ -32,7 +32,13 @@ void output_commit(struct output *output, size_t size)
         cr_assert_eq(block[reserved + i], 'c', "written behind what was reserved");
     cr_assert_lt(kit.line_count, KIT_LINES_MAX);
     cr_assert_null(memchr(block, '\0', size));
-    kit.lines[kit.line_count++] = strndup(block, size - 1);
+    if (strncmp(block, "{\"pod_update\"", 13) == 0) {
+        cr_assert_lt(kit.update_count, KIT_LINES_MAX);
+        kit.update_behind[kit.update_count] = kit.line_count;
+        kit.updates[kit.update_count++] = strndup(block, size - 1);
+    } else {
+        kit.lines[kit.line_count++] = strndup(block, size - 1);
+    }
     kit.room--;
 }
 
@@ -56,7 +62,7 @@ void kit_start(void)
 
     kit.now = 1000 * SEC;
     kit.asks = 0;
-    kit.line_count = 0;
+    kit.line_count = kit.update_count = 0;
     kit.room = SIZE_MAX;
     cr_assert_eq(pod_table_new(&kit.pods, &pod_limits, on_changed, NULL), 0);
     cr_assert_eq(hold_new(&kit.hold, -1, &kit.limits), 0);
@@ -78,6 +84,7 @@ void kit_setup(void)
         .cgroup_grace_ns = 300 * SEC,
         .max_cgroups = 1000,
         .retry = {200 * NS_PER_MS, 5 * SEC},
+        .owed = {.container_max = 4096, .total_max = 65536},
         .own_events = true};
     kit.render =
         (struct render_options){.node_name = "node1", .own_fields = true, .image = {.own_fields = true}};
@@ -92,6 +99,8 @@ void kit_stop(void)
     kit.hold = hold_free(kit.hold);
     while (kit.line_count > 0)
         free(kit.lines[--kit.line_count]);
+    while (kit.update_count > 0)
+        free(kit.updates[--kit.update_count]);
 }
 
 void kit_teardown(void)
@@ -151,16 +160,27 @@ static void expect_utf8(const char *line)
     }
 }
 
-json_t *kit_parse(size_t index)
+static json_t *parse(const char *text)
 {
     json_error_t error;
     json_t *line;
 
-    cr_assert_lt(index, kit.line_count, "line %zu of %zu", index, kit.line_count);
-    expect_utf8(kit.lines[index]);
-    line = json_loads(kit.lines[index], JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    cr_assert_not_null(line, "%s: %s", error.text, kit.lines[index]);
+    expect_utf8(text);
+    line = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    cr_assert_not_null(line, "%s: %s", error.text, text);
     return line;
+}
+
+json_t *kit_parse(size_t index)
+{
+    cr_assert_lt(index, kit.line_count, "line %zu of %zu", index, kit.line_count);
+    return parse(kit.lines[index]);
+}
+
+json_t *kit_parse_update(size_t index)
+{
+    cr_assert_lt(index, kit.update_count, "pod_update %zu of %zu", index, kit.update_count);
+    return parse(kit.updates[index]);
 }
 
 json_t *kit_at(json_t *line, const char *a, const char *b, const char *c)

@@ -46,9 +46,12 @@ struct kit {
     struct hold *hold;
     unsigned asks;
     uint64_t now;
-    struct make_record record; /* for make_…() */
-    char *lines[KIT_LINES_MAX];
+    struct make_record record;  /* for make_…() */
+    char *lines[KIT_LINES_MAX]; /* but pod_update */
     size_t line_count;
+    char *updates[KIT_LINES_MAX];        /* pod_update */
+    size_t update_behind[KIT_LINES_MAX]; /* so many lines had left before it */
+    size_t update_count;
     size_t room; /* lines that the output still takes */
 };
 extern struct kit kit;
@@ -67,6 +70,7 @@ void kit_tell_pod(const char *uid, const char *name, const char *container_id);
 
 /* A line as JSON: to be unreferenced. Fails on what is no JSON, has a key twice, or breaks the rules of every line. */
 json_t *kit_parse(size_t index);
+json_t *kit_parse_update(size_t index);
 json_t *kit_at(json_t *line, const char *a, const char *b, const char *c); /* b, c may be NULL */
 const char *kit_string(
     json_t *line, const char *a, const char *b, const char *c); /* "" where there is none */

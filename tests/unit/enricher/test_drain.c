@@ -27,6 +27,7 @@ static const struct pipeline_options options = {.hold_timeout_ns = 30 * NS_PER_S
     .cgroup_grace_ns = NS_PER_SEC,
     .max_cgroups = 100,
     .retry = {NS_PER_SEC, NS_PER_SEC},
+    .owed = {.container_max = 4096, .total_max = 65536},
     .own_events = true};
 static const struct render_options render = {.node_name = "n", .own_fields = true};
 static const struct make_key NONE = {0, 0}, INIT = {1, 1};

@@ -61,8 +61,8 @@ Test(status, has_the_documented_keys)
         (const char *[]){"events", "bytes", "high_water_events", "max_events", "max_bytes", "timeout_ms",
             "released_on_arrival", "released_on_arrival_within_us_median", "expired", "evicted", NULL});
     expect_keys(object, "tables",
-        (const char *[]){
-            "processes", "exited_kept", "cgroups", "cgroups_refused", "containers", "pods", NULL});
+        (const char *[]){"processes", "exited_kept", "cgroups", "cgroups_refused", "containers", "pods",
+            "updates_owed", NULL});
     expect_keys(object, "output",
         (const char *[]){"path", "lines", "bytes", "rotations", "write_errors", "viewers", "viewers_cut",
             "last_errno", NULL});
