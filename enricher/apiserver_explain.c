@@ -71,6 +71,10 @@ void apiserver_explain(
     case HTTP_TLS_FAILED:
         advice = "TLS failed (the kubeconfig's client-certificate?): ";
         break;
+    case HTTP_BROKEN: /* the alert that says so may be lost in the reset that follows it */
+        if (!result->status && (config->client_cert || config->client_cert_data.data))
+            advice = "cut off before an answer (the kubeconfig's client-certificate?): ";
+        break;
     case HTTP_NO_CONNECTION:
         advice = "no connection to the API server: ";
         break;

@@ -20,7 +20,7 @@
  * N1  callbacks run only inside loop_run_once(), never inside http_get()
  * N2  on_done runs exactly once per request, unless http_cancel() came first; then nothing runs
  * N3  on_data sees only bytes of a 2xx body, decoded, at most max_bytes in total
- * N4  on_data gets a large answer in slices, a turn of the loop each; on_done comes after the last
+ * N4  on_data gets a large answer in slices, a turn of the loop each, of 32 KiB at most, whatever it was packed to; on_done comes after the last
  * N5  a poll is stopped before its fd is closed
  * N6  the token appears in no error text
  */
@@ -75,8 +75,9 @@ struct http_request {
     const struct http_blob *ca_data, *client_cert_data,
         *client_key_data; /* instead of the file; not copied */
     bool insecure;        /* the server's certificate is not verified */
-    bool compressed;      /* ask for gzip: for a server across a network, at the price of our time */
-    bool fresh;           /* a new connection: after a failure, so that changed certificate files count */
+    bool
+        compressed; /* ask for gzip: for a server across a network, at the price of our time. It is decoded unasked, too */
+    bool fresh; /* a new connection: after a failure, so that changed certificate files count */
     bool
         alone; /* a new connection that nobody uses after: for an answer without end, which may leave a dead one */
     uint64_t connect_timeout_ns, overall_timeout_ns, idle_timeout_ns; /* idle: no byte for so long */

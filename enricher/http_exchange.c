@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "common/cleanup.h"
 
 #define HEADER_BYTES_MAX 65536
 #define ERROR_BODY_MAX   65536 /* of a status other than 2xx: read so that the connection can be kept */
 #define SPARE_MAX        4
-#define SLICE_BYTES      65536 /* about a millisecond of parsing */
-#define BACKLOG_BYTES    (1 << 20)
+#define SLICE_BYTES      16384 /* half a millisecond of parsing */
+#define INFLATE_BYTES    16384
 
 /* ---- what comes in ---- */
 
@@ -50,11 +51,12 @@ static size_t on_refusal_body(struct http_exchange *exchange, const char *data, 
 static bool exchange_give(struct http_exchange *exchange, const char *data, size_t size)
 {
     const struct http_request *request = &exchange->request;
-    uint64_t turn_ns = loop_now(exchange->http->loop);
 
-    if (exchange->slice_turn_ns != turn_ns)
-        exchange->slice_bytes = 0;
-    exchange->slice_turn_ns = turn_ns;
+    if (request->max_bytes && size > request->max_bytes - exchange->bytes) {
+        (void)exchange_abort(exchange, HTTP_TOO_LARGE, "the answer is larger than the limit");
+        return false;
+    }
+    exchange->bytes += size;
     exchange->slice_bytes += size;
     if (size && request->on_data && request->on_data(request->arg, data, size)) {
         (void)exchange_abort(exchange, HTTP_ABORTED, "given up by the receiver");
@@ -63,20 +65,15 @@ static bool exchange_give(struct http_exchange *exchange, const char *data, size
     return !exchange->cancelled;
 }
 
-/* At most `limit` bytes. */
-static bool exchange_give_backlog(struct http_exchange *exchange, size_t limit)
+/* Of this turn's slice. */
+static size_t exchange_slice_left(struct http_exchange *exchange)
 {
-    struct text *backlog = &exchange->backlog;
-    size_t left = backlog->size - exchange->backlog_given;
-    size_t size = left < limit ? left : limit;
-    bool more = exchange_give(exchange, backlog->data + exchange->backlog_given, size);
+    uint64_t turn_ns = loop_now(exchange->http->loop);
 
-    exchange->backlog_given += size;
-    if (size == left) {
-        text_clear(backlog);
-        exchange->backlog_given = 0;
-    }
-    return more;
+    if (exchange->slice_turn_ns != turn_ns)
+        exchange->slice_bytes = 0;
+    exchange->slice_turn_ns = turn_ns;
+    return exchange->slice_bytes < SLICE_BYTES ? SLICE_BYTES - exchange->slice_bytes : 0;
 }
 
 /* A turn later: loop_now() stands still within one. */
@@ -85,52 +82,116 @@ static void exchange_arm_pump(struct http_exchange *exchange)
     loop_timer_arm(exchange->http->loop, &exchange->pump, loop_now(exchange->http->loop) + 1);
 }
 
-/* Now, as long as this turn's slice lasts; later, while there is room for it; else now after all. */
-static bool exchange_take(struct http_exchange *exchange, const char *data, size_t size)
+static bool exchange_has_rest(const struct http_exchange *exchange)
 {
-    bool same_turn = exchange->slice_turn_ns == loop_now(exchange->http->loop);
+    return exchange->rest.size > exchange->rest_given || exchange->gzip.more;
+}
 
-    if (!exchange->backlog.size && (!same_turn || exchange->slice_bytes + size <= SLICE_BYTES))
-        return exchange_give(exchange, data, size);
-    text_append(&exchange->backlog, data, size);
-    if (exchange->backlog.failed) {
+/* Decodes and gives as much as the slice allows; moves *data and *size on. False: no more is wanted. */
+static bool exchange_inflate(struct http_exchange *exchange, const char **data, size_t *size)
+{
+    char piece[INFLATE_BYTES];
+    size_t left;
+
+    while ((*size || exchange->gzip.more) && (left = exchange_slice_left(exchange)) > 0) {
+        unsigned room = left < sizeof(piece) ? (unsigned)left : sizeof(piece);
+        long count = http_gzip_decode(&exchange->gzip, data, size, piece, room);
+
+        if (count < 0) {
+            (void)exchange_abort(exchange, count == -ENOMEM ? HTTP_TOO_LARGE : HTTP_BROKEN,
+                count == -ENOMEM ? "out of memory" : "the answer is not the gzip that it claims to be");
+            return false;
+        }
+        if (!exchange_give(exchange, piece, (size_t)count))
+            return false;
+    }
+    return true;
+}
+
+static bool exchange_take_gzip(struct http_exchange *exchange, const char *data, size_t size)
+{
+    if (!exchange_inflate(exchange, &data, &size))
+        return false;
+    text_append(&exchange->rest, data, size);
+    if (exchange->rest.failed) {
         (void)exchange_abort(exchange, HTTP_TOO_LARGE, "out of memory");
         return false;
     }
-    if (exchange->backlog.size - exchange->backlog_given >= BACKLOG_BYTES)
-        return exchange_give_backlog(exchange, SIZE_MAX);
-    exchange_arm_pump(exchange);
+    if (exchange_has_rest(exchange))
+        exchange_arm_pump(exchange);
     return true;
+}
+
+/* The next slice of what waits here. False: no more is wanted. */
+static bool exchange_give_rest(struct http_exchange *exchange)
+{
+    size_t size = exchange->rest.size - exchange->rest_given;
+    const char *data = size ? exchange->rest.data + exchange->rest_given : "";
+    bool more = exchange_inflate(exchange, &data, &size);
+
+    exchange->rest_given = exchange->rest.size - size;
+    if (!size) {
+        text_clear(&exchange->rest);
+        exchange->rest_given = 0;
+    }
+    return more;
 }
 
 static size_t on_body(char *data, size_t unit, size_t count, void *arg)
 {
     struct http_exchange *exchange = arg;
-    const struct http_request *request = &exchange->request;
     size_t size = unit * count;
+    bool more;
 
     exchange->last_byte_ns = loop_now(exchange->http->loop);
     if (exchange->cancelled)
         return CURL_WRITEFUNC_ERROR;
     if (!status_is_success(exchange_status(exchange)))
         return on_refusal_body(exchange, data, size);
-    if (request->max_bytes && size > request->max_bytes - exchange->bytes)
-        return exchange_abort(exchange, HTTP_TOO_LARGE, "the answer is larger than the limit");
-    exchange->bytes += size;
-    return exchange_take(exchange, data, size) ? size : CURL_WRITEFUNC_ERROR;
+    if (exchange_has_rest(exchange) || !exchange_slice_left(exchange)) {
+        exchange->paused = true;
+        exchange_arm_pump(exchange);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    more =
+        exchange->gzip.begun ? exchange_take_gzip(exchange, data, size) : exchange_give(exchange, data, size);
+    return more ? size : CURL_WRITEFUNC_ERROR;
+}
+
+/* gzip: as asked for. It is decoded unasked, too: a proxy between may have packed it. */
+static size_t on_encoding(struct http_exchange *exchange, const char *value, size_t size)
+{
+    char name[16];
+
+    http_text_clean(name, sizeof(name), value, size);
+    if (exchange->gzip.begun)
+        return exchange_abort(exchange, HTTP_BROKEN, "more than one Content-Encoding");
+    if (strcasecmp(name, "gzip") == 0 || strcasecmp(name, "x-gzip") == 0)
+        return http_gzip_begin(&exchange->gzip) < 0
+                   ? exchange_abort(exchange, HTTP_TOO_LARGE, "out of memory")
+                   : size;
+    if (*name && strcasecmp(name, "identity") != 0)
+        return exchange_abort(exchange, HTTP_BROKEN, "a Content-Encoding that was not asked for");
+    return size;
 }
 
 static size_t on_header(char *data, size_t unit, size_t count, void *arg)
 {
+    static const char encoding[] = "content-encoding:";
     struct http_exchange *exchange = arg;
     size_t size = unit * count;
 
-    (void)data;
     exchange->last_byte_ns = loop_now(exchange->http->loop);
     exchange->header_bytes += size;
     if (exchange->header_bytes > HEADER_BYTES_MAX)
         return exchange_abort(exchange, HTTP_TOO_LARGE, "the answer's headers are larger than the limit");
-    return size;
+    if (size < sizeof(encoding) || strncasecmp(data, encoding, sizeof(encoding) - 1) != 0 ||
+        !status_is_success(exchange_status(exchange)))
+        return size;
+    return on_encoding(exchange, data + sizeof(encoding) - 1, size - (sizeof(encoding) - 1)) ==
+                   CURL_WRITEFUNC_ERROR
+               ? CURL_WRITEFUNC_ERROR
+               : size;
 }
 
 /* ---- its end ---- */
@@ -192,7 +253,8 @@ static void exchange_recycle(struct http_exchange *exchange)
 {
     struct http *http = exchange->http;
 
-    text_deinit(&exchange->backlog);
+    text_deinit(&exchange->rest);
+    http_gzip_deinit(&exchange->gzip);
     if (http->spare_count >= SPARE_MAX) {
         http_exchange_free(exchange);
         return;
@@ -226,10 +288,18 @@ void http_exchange_drop(struct http_exchange *exchange)
     exchange_recycle(exchange);
 }
 
+static void exchange_conclude(struct http_exchange *exchange, CURLcode code)
+{
+    if (code == CURLE_OK && exchange->outcome == HTTP_ANSWERED && exchange->gzip.begun &&
+        !exchange->gzip.ended)
+        (void)exchange_abort(exchange, HTTP_BROKEN, "the gzip of the answer is cut off");
+    exchange_finish(exchange, code);
+}
+
 void http_exchange_end(struct http_exchange *exchange, CURLcode code)
 {
-    if (exchange->cancelled || exchange->outcome != HTTP_ANSWERED || !exchange->backlog.size) {
-        exchange_finish(exchange, code);
+    if (exchange->cancelled || exchange->outcome != HTTP_ANSWERED || !exchange_has_rest(exchange)) {
+        exchange_conclude(exchange, code);
         return;
     }
     exchange->ended = true;
@@ -242,18 +312,25 @@ static void on_pump(void *arg, uint64_t now_ns)
 {
     struct http_exchange *exchange = arg;
     struct http *http = exchange->http;
-    bool more;
+    CURLcode code = CURLE_OK;
 
-    (void)now_ns;
+    exchange->last_byte_ns = now_ns; /* it is not the server that pauses */
     http->in_callback = true;
-    more = exchange_give_backlog(exchange, SLICE_BYTES);
+    if (exchange_has_rest(exchange)) {
+        (void)exchange_give_rest(exchange);
+    } else if (exchange->paused) {
+        exchange->paused = false;
+        code = curl_easy_pause(exchange->easy, CURLPAUSE_CONT);
+    }
     http->in_callback = false;
-    if (!more && !exchange->cancelled) /* else http_collect() drops it */
-        exchange_finish(exchange, CURLE_OK);
-    else if (more && exchange->backlog.size)
+    if (exchange->cancelled) /* http_collect() drops it */
+        ;
+    else if (exchange->outcome != HTTP_ANSWERED || code != CURLE_OK)
+        exchange_finish(exchange, code);
+    else if (exchange_has_rest(exchange) || exchange->paused)
         exchange_arm_pump(exchange);
-    else if (more && exchange->ended)
-        exchange_finish(exchange, exchange->code);
+    else if (exchange->ended)
+        exchange_conclude(exchange, exchange->code);
     http_collect(http);
 }
 
@@ -279,15 +356,23 @@ static CURLcode exchange_attach(struct http_exchange *exchange)
     return code;
 }
 
+static int exchange_add_header(struct http_exchange *exchange, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(exchange->headers, line);
+
+    if (!longer)
+        return -ENOMEM;
+    exchange->headers = longer;
+    return 0;
+}
+
 static int exchange_build_headers(struct http_exchange *exchange)
 {
-    for (const char *const *line = exchange->request.headers; line && *line; line++) {
-        struct curl_slist *longer = curl_slist_append(exchange->headers, *line);
-
-        if (!longer)
+    for (const char *const *line = exchange->request.headers; line && *line; line++)
+        if (exchange_add_header(exchange, *line) < 0)
             return -ENOMEM;
-        exchange->headers = longer;
-    }
+    if (exchange->request.compressed && exchange_add_header(exchange, "Accept-Encoding: gzip") < 0)
+        return -ENOMEM;
     if (!exchange->request.token_file && !exchange->request.token)
         return 0;
     exchange->token_header = http_token_header(&exchange->request, exchange->error);

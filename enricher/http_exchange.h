@@ -4,11 +4,13 @@
  * Inside http.c: one request from its start to its end. http.c owns the list of them and libcurl's multi handle; this part owns what happens to one.
  *
  * An answer is given to on_data in slices, SLICE_BYTES a turn of the loop: a list of 110 Pods takes 20 ms to digest, and libcurl hands out as much as the
- * socket holds. What is too much for this turn waits in `backlog`; when that is full, the rest is given at once (memory comes before latency).
+ * socket holds. What is too much for this turn is left with libcurl, which is paused and so leaves the rest in the socket; the next turn goes on. A gzip body
+ * is decoded here, in the same slices; what a slice leaves of its input (at most what libcurl gave at once) waits in `rest`.
  */
 #include <curl/curl.h>
 #include "common/text.h"
 #include "enricher/http.h"
+#include "enricher/http_gzip.h"
 #include "enricher/http_request.h"
 #include "enricher/loop.h"
 
@@ -35,15 +37,17 @@ struct http_exchange {
     struct curl_slist token_node;
     struct http_request request;
     struct loop_timer timer;   /* the start, then the idle time-out */
-    struct loop_timer pump;    /* the next slice of the backlog */
+    struct loop_timer pump;    /* the next slice */
     enum http_outcome outcome; /* why we ended it; HTTP_ANSWERED: libcurl decides */
     bool running;              /* libcurl has it */
-    bool ended;                /* libcurl is done with it, with `code`; the backlog is not empty yet */
+    bool paused;               /* libcurl holds a piece of the body for the next slice */
+    bool ended;                /* libcurl is done with it, with `code`; `rest` is not empty yet */
     bool cancelled, finishing;
     CURLcode code;
     uint64_t bytes, header_bytes, last_byte_ns;
-    struct text backlog;
-    size_t backlog_given;
+    struct http_gzip gzip;
+    struct text rest; /* of the input, to be decoded */
+    size_t rest_given;
     uint64_t slice_turn_ns; /* the turn in which … */
     size_t slice_bytes;     /* … so much was given */
     size_t message_size;
@@ -56,7 +60,7 @@ struct http_exchange *http_exchange_new(struct http *http, const struct http_req
 struct http_exchange *http_exchange_free(struct http_exchange *exchange);
 /* Out of libcurl and of the active list without a word; kept as a spare or freed. */
 void http_exchange_drop(struct http_exchange *exchange);
-/* libcurl is done with it: on_done now, or when the backlog is empty. */
+/* libcurl is done with it: on_done now, or when the last slice is given. */
 void http_exchange_end(struct http_exchange *exchange, CURLcode code);
 
 /* In http.c: takes in what has ended, and drops what was cancelled from inside a callback. */

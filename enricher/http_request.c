@@ -267,8 +267,6 @@ CURLcode http_request_apply(const struct http_request *request, CURL *easy)
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_USERAGENT, USER_AGENT);
-    if (request->compressed)
-        SET(CURLOPT_ACCEPT_ENCODING, "gzip");
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_SEC);
