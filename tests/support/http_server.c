@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/http_server.h"
+#include "tests/support/http_server_internal.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,15 +13,6 @@
 #include "common/cleanup.h"
 
 #define CONNECTIONS_MAX 256
-#define HEAD_MAX        65536
-
-struct http_server_connection {
-    struct http_server *server;
-    int fd;
-    SSL *ssl;
-    pthread_t thread;
-    bool reset;
-};
 
 struct http_server {
     struct http_server_options options;
@@ -34,8 +23,7 @@ struct http_server {
     struct http_server_connection connections[CONNECTIONS_MAX];
 };
 
-/* Waits for the connection or for the stop. */
-static bool wait_for(struct http_server_connection *connection, short events, int timeout_ms)
+int connection_wait(struct http_server_connection *connection, short events, int timeout_ms)
 {
     struct pollfd fds[] = {
         {.fd = connection->fd, .events = events},
@@ -44,27 +32,29 @@ static bool wait_for(struct http_server_connection *connection, short events, in
 
     if (!events)
         fds[0].fd = -1;
+    else if (events & POLLIN && connection->ssl && SSL_has_pending(connection->ssl))
+        timeout_ms = 0;
     (void)poll(fds, 2, timeout_ms);
-    return !fds[1].revents;
-}
-
-static ssize_t connection_read(struct http_server_connection *connection, char *data, size_t size)
-{
-    if (!connection->ssl)
-        return wait_for(connection, POLLIN, -1) ? recv(connection->fd, data, size, 0) : -1;
-    if (!SSL_has_pending(connection->ssl) && !wait_for(connection, POLLIN, -1))
+    if (fds[1].revents)
         return -1;
-    return SSL_read(connection->ssl, data, (int)size);
+    return fds[0].revents || (events & POLLIN && connection->ssl && SSL_has_pending(connection->ssl));
 }
 
-bool http_server_write(struct http_server_connection *connection, const void *data, size_t size)
+ssize_t connection_read(struct http_server_connection *connection, char *data, size_t size)
+{
+    if (connection_wait(connection, POLLIN, -1) < 0)
+        return -1;
+    return connection->ssl ? SSL_read(connection->ssl, data, (int)size) : recv(connection->fd, data, size, 0);
+}
+
+bool connection_write(struct http_server_connection *connection, const void *data, size_t size)
 {
     const char *from = data;
 
     while (size) {
         ssize_t count;
 
-        if (!wait_for(connection, POLLOUT, -1))
+        if (connection_wait(connection, POLLOUT, -1) < 0)
             return false;
         /* In pieces, so that a reader who stopped reading does not keep us from seeing the stop. */
         count = connection->ssl ? SSL_write(connection->ssl, from, size > 16384 ? 16384 : (int)size)
@@ -75,6 +65,12 @@ bool http_server_write(struct http_server_connection *connection, const void *da
         size -= (size_t)count;
     }
     return true;
+}
+
+bool http_server_write(struct http_server_connection *connection, const void *data, size_t size)
+{
+    return connection->http2 ? http2_write(connection->http2, data, size)
+                             : connection_write(connection, data, size);
 }
 
 bool http_server_say(struct http_server_connection *connection, const char *text)
@@ -93,7 +89,8 @@ bool http_server_answer(struct http_server_connection *connection, const char *s
 
 bool http_server_sleep_ms(struct http_server_connection *connection, unsigned ms)
 {
-    return wait_for(connection, 0, (int)ms);
+    return connection->http2 ? http2_sleep_ms(connection->http2, ms)
+                             : connection_wait(connection, 0, (int)ms) >= 0;
 }
 
 void http_server_reset(struct http_server_connection *connection)
@@ -122,6 +119,27 @@ static bool read_head(struct http_server_connection *connection, char *head)
     return false;
 }
 
+static bool is_http2(const struct http_server_connection *connection)
+{
+    const unsigned char *protocol = NULL;
+    unsigned size = 0;
+
+    if (connection->ssl)
+        SSL_get0_alpn_selected(connection->ssl, &protocol, &size);
+    return size == 2 && memcmp(protocol, "h2", 2) == 0;
+}
+
+/* Until the peer closes, too: to close over what it has sent meanwhile is a reset, which takes back what we said last. */
+static void linger(struct http_server_connection *connection)
+{
+    char data[4096];
+
+    (void)shutdown(connection->fd, SHUT_WR);
+    while (connection_wait(connection, POLLIN, 10000) > 0 &&
+           recv(connection->fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+        ;
+}
+
 static void *serve_connection(void *arg)
 {
     struct http_server_connection *connection = arg;
@@ -134,11 +152,16 @@ static void *serve_connection(void *arg)
         good = connection->ssl && SSL_set_fd(connection->ssl, connection->fd) == 1 &&
                SSL_accept(connection->ssl) == 1;
     }
-    while (good && read_head(connection, head))
-        good = server->options.fn(server->options.arg, connection, head);
+    if (good && is_http2(connection))
+        http2_serve(connection, server->options.fn, server->options.arg);
+    else
+        while (good && read_head(connection, head))
+            good = server->options.fn(server->options.arg, connection, head);
     free(head);
     if (connection->ssl && !connection->reset && good)
         (void)SSL_shutdown(connection->ssl);
+    if (!connection->reset)
+        linger(connection);
     SSL_free(connection->ssl);
     ERR_clear_error();
     if (!connection->reset)
@@ -153,18 +176,33 @@ static void *accept_connections(void *arg)
     struct http_server *server = arg;
     struct http_server_connection self = {.server = server, .fd = server->listener};
 
-    while (server->accepted < CONNECTIONS_MAX && wait_for(&self, POLLIN, -1)) {
+    while (server->accepted < CONNECTIONS_MAX && connection_wait(&self, POLLIN, -1) > 0) {
         struct http_server_connection *connection = &server->connections[server->accepted];
 
         connection->server = server;
         connection->fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
         if (connection->fd < 0)
             continue;
+        /* As Go's servers do: small pieces would wait 40 ms for the peer's acknowledgement. */
+        (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         if (pthread_create(&connection->thread, NULL, serve_connection, connection) != 0)
             break;
         server->accepted++;
     }
     return NULL;
+}
+
+static int select_http2(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
+    const unsigned char *offered, unsigned size, void *arg)
+{
+    static const unsigned char ours[] = {2, 'h', '2'};
+
+    (void)ssl;
+    (void)arg;
+    if (SSL_select_next_proto((unsigned char **)ret, ret_size, ours, sizeof(ours), offered, size) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 static SSL_CTX *make_tls(const struct http_server_options *options)
@@ -179,6 +217,8 @@ static SSL_CTX *make_tls(const struct http_server_options *options)
     }
     if (options->client_ca)
         SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    if (options->http2)
+        SSL_CTX_set_alpn_select_cb(tls, select_http2, NULL);
     return tls;
 }
 

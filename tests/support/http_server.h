@@ -17,7 +17,8 @@ struct http_server_options {
     void *arg;
     const char *cert, *key; /* both or none: plain */
     const char *client_ca;  /* a certificate of this authority is required */
-    int port;               /* 0: any */
+    bool http2; /* where the client offers it; fn goes on writing HTTP/1.1, which is framed anew */
+    int port;   /* 0: any */
 };
 
 /* NULL: it cannot listen. */
@@ -35,3 +36,6 @@ bool http_server_answer(struct http_server_connection *connection, const char *s
 bool http_server_sleep_ms(
     struct http_server_connection *connection, unsigned ms);       /* false: it is being stopped */
 void http_server_reset(struct http_server_connection *connection); /* a TCP RST instead of a polite end */
+/* HTTP/2 only: GOAWAY, after which the stream under way may go on; RST_STREAM. */
+bool http_server_go_away(struct http_server_connection *connection);
+bool http_server_reset_stream(struct http_server_connection *connection);

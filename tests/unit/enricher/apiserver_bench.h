@@ -2,53 +2,74 @@
 #pragma once
 /*
  * A source_apiserver against the stand-in server: a kubeconfig in a folder of its own, a Pod table, and a
- * loop whose time runs RATE times as fast as the real one and can be set forward, so that no test waits for
- * a back-off or a silence.
+ * loop whose time is the real one set forward: by itself to the next request while none is under way, by the
+ * test over a silence, so that nobody waits for either and a slow machine changes nothing. Over TLS unless a test says otherwise; each turn of the loop has its CPU time taken.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "enricher/http.h"
 #include "enricher/loop.h"
-#include "enricher/source_apiserver.h"
+#include "enricher/source_apiserver_internal.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http_server.h"
 
-#define RATE      50
 #define STEPS_MAX 16
 
 /* What the server does at a request. */
 struct step {
     const char *say;
     size_t size;
-    enum { THEN_KEEP, THEN_CLOSE, THEN_RESET, THEN_HANG } then;
+    enum { THEN_KEEP, THEN_CLOSE, THEN_RESET, THEN_HANG, THEN_GO_AWAY, THEN_RESET_STREAM } then;
 };
+
+/* What the next bench speaks. */
+static bool bench_over_http2;
+
+/* A test that runs over HTTP/1.1 and over HTTP/2. */
+#define EITHER_HTTP_TEST(suite, name)                                                                        \
+    static void name(void);                                                                                  \
+    Test(suite, name)                                                                                        \
+    {                                                                                                        \
+        bench_over_http2 = false;                                                                            \
+        name();                                                                                              \
+    }                                                                                                        \
+    Test(suite, name##_over_http2)                                                                           \
+    {                                                                                                        \
+        bench_over_http2 = true;                                                                             \
+        name();                                                                                              \
+    }                                                                                                        \
+    static void name(void)
 
 struct bench {
     struct loop *loop;
     struct clock clock;
     _Atomic uint64_t skip_ns;
-    uint64_t born_ns;
     struct http *http;
     struct pod_table *table;
     struct source *source;
     struct http_server *server;
     struct source_apiserver_params params;
+    bool http2;
     char directory[64], kubeconfig[128];
     http_server_fn *serve; /* NULL: the steps */
     pthread_mutex_t lock;
-    struct step steps[STEPS_MAX]; /* one a request; after the last the server hangs */
-    size_t step_count, piece;     /* piece: bytes at a time, 0: all */
-    _Atomic unsigned requests;
-    char lines[STEPS_MAX][512]; /* first line of each request */
-    char *kept[STEPS_MAX];      /* fixtures, to be freed */
+    struct step steps[STEPS_MAX];        /* one a request; after the last the server hangs */
+    size_t step_count, piece;            /* piece: bytes at a time, 0: all */
+    _Atomic unsigned requests, answered; /* answered: all that the step says is in the socket */
+    char lines[STEPS_MAX][512];          /* first line of each request */
+    char *kept[STEPS_MAX];               /* fixtures, to be freed */
     size_t kept_count;
+    uint64_t longest_turn_ns; /* of the thread's CPU time: what waits, or another process, does not count */
+    uint64_t turns;
     void (*changed)(struct bench *bench, struct pod *pod);
     void *model;
 };
@@ -57,7 +78,7 @@ static inline uint64_t bench_now(void *arg)
 {
     struct bench *bench = arg;
 
-    return bench->born_ns + (clock_boot_ns() - bench->born_ns) * RATE + bench->skip_ns;
+    return clock_boot_ns() + bench->skip_ns;
 }
 
 static inline char *bench_fixture(struct bench *bench, const char *name, size_t *ret_size)
@@ -122,10 +143,15 @@ static inline bool bench_serve(void *arg, struct http_server_connection *connect
         return bench->serve(bench, connection, head);
     if (!bench_write_pieces(connection, step.say, step.size, bench->piece ? bench->piece : step.size + 1))
         return false;
+    bench->answered++;
     if (step.then == THEN_HANG)
         (void)http_server_sleep_ms(connection, 3600000);
     if (step.then == THEN_RESET)
         http_server_reset(connection);
+    if (step.then == THEN_GO_AWAY)
+        (void)http_server_go_away(connection);
+    if (step.then == THEN_RESET_STREAM)
+        (void)(http_server_reset_stream(connection) && http_server_sleep_ms(connection, 3600000));
     return step.then == THEN_KEEP;
 }
 
@@ -171,7 +197,8 @@ static inline void bench_write_kubeconfig(
  * */
 static inline void bench_listen(struct bench *bench, const char *certificate, const char *client_ca, int port)
 {
-    struct http_server_options options = {.fn = bench_serve, .arg = bench, .port = port};
+    struct http_server_options options = {
+        .fn = bench_serve, .arg = bench, .port = port, .http2 = bench->http2};
     char cert[128], key[128], ca[128];
 
     (void)snprintf(cert, sizeof(cert), "%s/%s.pem", bench->directory, certificate ? certificate : "");
@@ -191,12 +218,12 @@ static inline struct bench *bench_new(void)
     struct bench *bench = calloc(1, sizeof(*bench));
 
     cr_assert(bench);
+    bench->http2 = bench_over_http2;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)pthread_mutex_init(&bench->lock, NULL);
     strcpy(bench->directory, "/tmp/podkin-apiserver.XXXXXX");
     cr_assert(mkdtemp(bench->directory));
     (void)snprintf(bench->kubeconfig, sizeof(bench->kubeconfig), "%s/kubeconfig", bench->directory);
-    bench->born_ns = clock_boot_ns();
     bench->clock = (struct clock){.now = bench_now, .arg = bench};
     source_apiserver_default_params(&bench->params);
     bench->params.no_initial_events = true;
@@ -213,11 +240,19 @@ static inline void bench_start_source(struct bench *bench)
         0);
 }
 
-/* Plain http, no credential. */
-static inline void bench_start(struct bench *bench)
+static inline void bench_start_plain(struct bench *bench)
 {
     bench_listen(bench, NULL, NULL, 0);
     bench_write_kubeconfig(bench, "http", "", "");
+    bench_start_source(bench);
+}
+
+/* No credential. */
+static inline void bench_start(struct bench *bench)
+{
+    cr_assert_eq(certificates_make(bench->directory), 0);
+    bench_listen(bench, "server", NULL, 0);
+    bench_write_kubeconfig(bench, "https", "    certificate-authority: ca.pem\n", "");
     bench_start_source(bench);
 }
 
@@ -253,9 +288,35 @@ static inline struct source_state bench_state(struct bench *bench)
     return state;
 }
 
+static inline uint64_t bench_cpu_ns(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
+}
+
+/* Between two requests time is set to the next. */
+static inline void bench_skip_wait(struct bench *bench)
+{
+    const struct source_apiserver *api = (const struct source_apiserver *)bench->source;
+    uint64_t now_ns = bench_now(bench);
+
+    if (api && !api->exchange && api->timer.state == LOOP_TIMER_ARMED && api->timer.deadline_ns > now_ns)
+        bench->skip_ns += api->timer.deadline_ns - now_ns;
+}
+
 static inline void bench_turn(struct bench *bench)
 {
+    uint64_t begin_ns, took_ns;
+
+    bench_skip_wait(bench);
+    begin_ns = bench_cpu_ns();
     cr_assert_eq(loop_run_once(bench->loop, 0), 0);
+    took_ns = bench_cpu_ns() - begin_ns;
+    bench->turns++;
+    if (took_ns > bench->longest_turn_ns)
+        bench->longest_turn_ns = took_ns;
     (void)usleep(100);
 }
 
