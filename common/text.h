@@ -32,6 +32,10 @@ char *text_take(struct text *text, size_t *ret_size); /* owned; the text is empt
  * escaped, DEL too. At most `limit` bytes are written, never a torn escape or character. Returns how many
  * bytes of the input were taken. SSE2 on the clean runs. */
 size_t text_append_json(struct text *text, const void *data, size_t size, size_t limit);
+/* The same into memory of the caller's: at most `limit` bytes at `to`. Returns what is behind them; *ret_taken: how many bytes of the input. */
+char *text_put_json(char *to, size_t limit, const void *data, size_t size, size_t *ret_taken);
+/* What the whole takes. */
+size_t text_json_size(const void *data, size_t size);
 void text_append_json_string(struct text *text, const char *string); /* with quotes */
 /* RFC 4648 base64 with padding. */
 void text_append_base64(struct text *text, const void *data, size_t size);

@@ -138,6 +138,56 @@ size_t text_append_json(struct text *text, const void *data, size_t size, size_t
     return at;
 }
 
+char *text_put_json(char *to, size_t limit, const void *data, size_t size, size_t *ret_taken)
+{
+    const uint8_t *from = data;
+    const char *end = to + limit;
+    size_t at = 0;
+
+    while (at < size) {
+        size_t room = (size_t)(end - to), written;
+        size_t run = clean_run(from + at, size - at < room ? size - at : room);
+        char escaped[ESCAPE_MAX];
+        struct utf8_char c;
+
+        memcpy(to, from + at, run);
+        to += run;
+        at += run;
+        if (at == size)
+            break;
+        c = utf8_decode(from + at, size - at);
+        written = put_char(escaped, c, from + at);
+        if (written > (size_t)(end - to))
+            break;
+        memcpy(to, escaped, written);
+        to += written;
+        at += c.size;
+    }
+    *ret_taken = at;
+    return to;
+}
+
+size_t text_json_size(const void *data, size_t size)
+{
+    const uint8_t *from = data;
+    size_t written = 0;
+
+    for (size_t at = 0; at < size;) {
+        size_t run = clean_run(from + at, size - at);
+        char escaped[ESCAPE_MAX];
+        struct utf8_char c;
+
+        written += run;
+        at += run;
+        if (at == size)
+            break;
+        c = utf8_decode(from + at, size - at);
+        written += put_char(escaped, c, from + at);
+        at += c.size;
+    }
+    return written;
+}
+
 void text_append_json_string(struct text *text, const char *string)
 {
     text_append_char(text, '"');

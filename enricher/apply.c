@@ -245,6 +245,7 @@ static int place_or_park(struct pipeline *pipeline, const struct event *event, u
         pipeline->has_parked = true;
         process_ref(event->process);
         container_ref(event->container);
+        policy_ref(event->policy);
     }
     return r;
 }
@@ -258,6 +259,7 @@ static int unpark(struct pipeline *pipeline, uint64_t now_ns)
     pipeline->has_parked = false;
     process_unref(pipeline->parked.process);
     container_unref(pipeline->parked.container);
+    policy_unref(pipeline->parked.policy);
     return r;
 }
 
@@ -290,17 +292,19 @@ static int apply_event(struct pipeline *pipeline, const struct record_header *re
         event.process->exit_told = true;
         process_table_mark_exited(&pipeline->processes, event.process, now_ns);
     }
-    r = place_or_park(pipeline, &event, now_ns);
+    event.policy = hook_find_policy(pipeline, record, now_ns);
+    r = hook_drop(pipeline, &event) ? 0 : place_or_park(pipeline, &event, now_ns);
     process_unref(event.process);
     return r;
 }
 
-/* Without these the tables are no longer true: the dead stay, a process runs what it ran before, a cgroup has no path. */
+/* Without these the tables are no longer true: the dead stay, a process runs what it ran before, a cgroup has no path, a hook no
+ * policy. */
 static bool breaks_tables(const struct record_lost *record)
 {
     return record->count[RECORD_FORK] || record->count[RECORD_EXEC] || record->count[RECORD_EXIT] ||
            record->count[RECORD_CGROUP_MKDIR] || record->count[RECORD_CGROUP_RMDIR] ||
-           record->count[RECORD_CGROUP_ATTACH];
+           record->count[RECORD_CGROUP_ATTACH] || record->count[RECORD_POLICY];
 }
 
 static int apply_lost(struct pipeline *pipeline, const struct record_lost *record, uint64_t now_ns)
@@ -323,6 +327,7 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
     case RECORD_FORK:
     case RECORD_EXEC:
     case RECORD_EXIT:
+    case RECORD_HOOK:
         return apply_event(pipeline, record, now_ns);
     case RECORD_CGROUP_MKDIR:
     case RECORD_CGROUP_RMDIR:
@@ -333,9 +338,8 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
         return 0;
     case RECORD_LOST:
         return apply_lost(pipeline, (const struct record_lost *)record, now_ns);
-    case RECORD_HOOK: /* an event, so it is in the books */
-        pipeline->counters.dropped[RECORD_HOOK]++;
-        pipeline->counters.records_unknown_type++;
+    case RECORD_POLICY:
+        hook_apply_policy(pipeline, (const struct record_policy *)record, 0, now_ns);
         return 0;
     default:
         pipeline->counters.records_unknown_type++;
@@ -442,6 +446,11 @@ static void snapshot_parent(struct pipeline *pipeline, const struct record_proce
     render_head(pipeline, process, false);
 }
 
+void pipeline_collector_changed(struct pipeline *pipeline)
+{
+    policy_table_forget(&pipeline->policies);
+}
+
 void pipeline_snapshot_begin(struct pipeline *pipeline)
 {
     pipeline->snapshot_generation++;
@@ -453,6 +462,9 @@ void pipeline_snapshot(
 {
     if (record->type == RECORD_SNAPSHOT_CGROUP && pass == PIPELINE_SNAPSHOT_TABLES)
         snapshot_cgroup(pipeline, (const struct record_cgroup *)record);
+    else if (record->type == RECORD_POLICY && pass == PIPELINE_SNAPSHOT_TABLES)
+        hook_apply_policy(pipeline, (const struct record_policy *)record, pipeline->snapshot_generation,
+            record->time_ns);
     else if (record->type == RECORD_SNAPSHOT_PROCESS && pass == PIPELINE_SNAPSHOT_TABLES)
         snapshot_process(pipeline, (const struct record_process *)record);
     else if (record->type == RECORD_SNAPSHOT_PROCESS)
@@ -463,4 +475,5 @@ void pipeline_snapshot_missed(struct pipeline *pipeline, uint64_t now_ns)
 {
     process_table_mark_unseen(&pipeline->processes, pipeline->snapshot_generation, now_ns);
     container_table_mark_unseen(&pipeline->containers, pipeline->snapshot_generation, now_ns);
+    policy_table_mark_unseen(&pipeline->policies, pipeline->snapshot_generation, now_ns);
 }

@@ -36,6 +36,8 @@ static void apply_snapshot(struct enricher *e)
     const enum pipeline_snapshot_pass passes[] = {PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS};
     bool another = e->epoch_ns && e->epoch_ns != e->attachment.message.epoch_ns, whole = true;
 
+    if (another)
+        pipeline_collector_changed(&e->pipeline);
     pipeline_snapshot_begin(&e->pipeline);
     for (size_t i = 0; i < 2; i++) {
         struct snapshot_reader reader;

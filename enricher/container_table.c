@@ -35,6 +35,7 @@ static struct container *container_new(struct container_table *table, const stru
         return NULL;
     c->identity = *identity;
     c->table = table;
+    c->serial = ++table->last_serial;
     c->refs = 1;
     c->state = identity->role == CGROUP_ROLE_NONE ? CONTAINER_HOST : CONTAINER_PENDING;
     table->container_count++;

@@ -43,7 +43,8 @@ struct container {
     struct pod *pod; /* referenced; NULL: not known */
     struct container_fragment fragment;
     uint64_t fragment_version; /* pod->version that it was rendered from */
-    uint64_t generation;       /* for explain: when it came */
+    uint64_t
+        serial; /* no other container of this table has it: what is remembered of a container is remembered under it */
     struct hold_queue held;
     struct wheel_node timer;
     uint64_t waiting_since_ns; /* 0: nothing has had to wait since the last news */
@@ -80,6 +81,7 @@ struct container_table {
     struct cgroup *removed_first, **removed_last;
     struct container *host; /* the one for everything outside Pods */
     uint64_t refused;
+    uint64_t last_serial;
     void (*gone)(void *arg,
         struct container
             *container); /* before a container is freed: its timer is to be taken off the wheel */

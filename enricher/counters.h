@@ -26,6 +26,13 @@
     X(pod_updates_never, "executions", "left incomplete for good: their container went before it was known") \
     X(asks, "requests", "times that the sources were asked because something was unresolved")                \
     X(memory_failures, "failures", "allocations that failed; the event left with less than is known")        \
+    X(hooks_not_selected, "events",                                                                          \
+        "hook events of a process that the policy's Pod or container selector leaves out; dropped")          \
+    X(hooks_undecided, "events",                                                                             \
+        "hook events that left though it was not known whether the policy's selector holds, marked")         \
+    X(hooks_unnamed, "events", "hook events that left without their policy, whose record was lost, marked")  \
+    X(hooks_cut, "events", "hook events of which an argument was cut, for the length of the line")           \
+    X(policies_refused, "records", "policies for which there was no room")                                   \
     X(lost_records, "records", "records that the collector reported lost")
 
 struct counters {

@@ -10,10 +10,12 @@
 #include "common/record_check.h"
 #include "common/text.h"
 #include "enricher/container_table.h"
+#include "enricher/kernel_names.h"
 #include "enricher/output.h"
 #include "enricher/owed.h"
 #include "enricher/process_table.h"
 #include "enricher/put.h"
+#include "enricher/render_hook.h"
 
 /* Everything in a line that is not a fragment: keys, numbers, time, id. Generous. */
 #define LINE_OVERHEAD 1024
@@ -132,15 +134,25 @@ static char *put_fragment(char *to, const struct container_fragment *fragment, u
     return to;
 }
 
+/* `tid`: the thread that did it. */
+static char *put_head(char *to, const struct process *process, uint32_t tid)
+{
+    if (tid == process->tgid || !process->head)
+        return put(to, process->head, process->head_size);
+    to = put(to, process->head, process->tid_at);
+    to = put_u64(to, tid);
+    return put(to, process->head + process->tid_end, (size_t)(process->head_size - process->tid_end));
+}
+
 /* {…}: head, image, Pod. Every fragment ends with a comma; the last one is overwritten by the brace. */
 static char *put_process(const struct emit *emit, char *to, const struct process *process,
-    const struct container *container, bool whole)
+    const struct container *container, bool whole, uint32_t tid)
 {
     to = PUT(to, "{");
     if (!whole && process->image && process->image->size > process->image->short_size)
         to = put_marked_head(to, process);
     else
-        to = put(to, process->head, process->head_size);
+        to = put_head(to, process, tid);
     if (process->image)
         to = put(to, process->image->fragment, whole ? process->image->size : process->image->short_size);
     if (container) {
@@ -153,22 +165,12 @@ static char *put_process(const struct emit *emit, char *to, const struct process
     return PUT(to, "}");
 }
 
-static const char *signal_name(uint32_t number)
-{
-    static const char *const names[] = {"", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT",
-        "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
-        "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
-        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS"};
-
-    return number < sizeof(names) / sizeof(names[0]) ? names[number] : NULL;
-}
-
 static char *put_exit(struct emit *emit, char *to, const struct record_exit *record)
 {
     uint32_t number = record->wait_status & 0x7f, status = record->wait_status >> 8 & 0xff;
 
     if (number) {
-        const char *name = signal_name(number);
+        const char *name = kernel_signal_name(number);
 
         to = PUT(to, ",\"signal\":\"");
         if (name) {
@@ -213,52 +215,82 @@ static char *put_envelope(
     return PUT(to, "}\n");
 }
 
-static const char *event_name(uint8_t type)
+static const char *event_name(const struct event *event)
 {
-    switch (type) {
+    switch (event->record->type) {
     case RECORD_FORK:
         return "process_fork";
     case RECORD_EXEC:
         return "process_exec";
+    case RECORD_HOOK:
+        return render_hook_event_name(event->policy);
     default:
         return "process_exit";
     }
+}
+
+/* What of an event a line has room for. */
+struct layout {
+    size_t bytes;     /* at most */
+    size_t hook_room; /* of them for what a hook saw */
+    bool whole, parent_whole;
+};
+
+/* First the parent's arguments give way, then what a hook saw down to RENDER_HOOK_MIN, then the process's arguments. */
+static struct layout lay_out(
+    const struct event *event, const struct container *parent_container, size_t overhead, size_t hook_bound)
+{
+    const struct process *process = event->process, *parent = process->parent;
+    size_t own = process_bound(process, event->container, true), room = OUTPUT_LINE_MAX - overhead;
+    size_t parents = parent ? process_bound(parent, parent_container, true) : 0;
+    size_t least = hook_bound < RENDER_HOOK_MIN ? hook_bound : RENDER_HOOK_MIN;
+    struct layout layout = {.hook_room = hook_bound, .whole = true, .parent_whole = true};
+
+    if (own + parents + hook_bound > room && parent) {
+        layout.parent_whole = false;
+        parents = process_bound(parent, parent_container, false);
+    }
+    if (own + parents + least > room) {
+        layout.whole = false;
+        own = process_bound(process, event->container, false);
+    }
+    if (own + parents + hook_bound > room && hook_bound)
+        layout.hook_room = room - own - parents;
+    layout.bytes = overhead + own + parents + layout.hook_room;
+    return layout;
 }
 
 int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
 {
     const struct process *process = event->process, *parent = process->parent;
     const struct container *parent_container = parent ? parent->container : NULL;
-    size_t overhead = LINE_OVERHEAD + emit->node_json_size;
-    size_t bound = overhead + process_bound(process, event->container, true);
-    size_t parent_bound = parent ? process_bound(parent, parent_container, true) : 0;
-    bool whole = true, parent_whole = true;
-    char *line, *to;
+    const struct render_hook hook = {.record = (const struct record_hook *)event->record,
+        .policy = event->policy,
+        .own_fields = emit->render.options->own_fields,
+        .selector_undecided = event->selector_undecided};
+    struct layout layout = lay_out(event, parent_container, LINE_OVERHEAD + emit->node_json_size,
+        event->policy ? render_hook_bound(&hook) : 0);
+    char *line = output_reserve(emit->output, layout.bytes), *to;
+    bool cut = false;
 
-    if (bound + parent_bound > OUTPUT_LINE_MAX && parent) { /* the parent's arguments are the first to go */
-        parent_whole = false;
-        parent_bound = process_bound(parent, parent_container, false);
-    }
-    if (bound + parent_bound > OUTPUT_LINE_MAX) {
-        whole = false;
-        bound = overhead + process_bound(process, event->container, false);
-    }
-    line = output_reserve(emit->output, bound + parent_bound);
     if (!line)
         return -EAGAIN;
     to = PUT(line, "{\"");
-    to = put_string(to, event_name(event->record->type));
+    to = put_string(to, event_name(event));
     to = PUT(to, "\":{\"process\":");
-    to = put_process(emit, to, process, event->container, whole);
+    to = put_process(emit, to, process, event->container, layout.whole,
+        event->policy ? event->record->tid : process->tgid);
     if (parent) {
         to = PUT(to, ",\"parent\":");
-        to = put_process(emit, to, parent, parent_container, parent_whole);
+        to = put_process(emit, to, parent, parent_container, layout.parent_whole, parent->tgid);
     }
     if (event->record->type == RECORD_EXIT)
         to = put_exit(emit, to, (const struct record_exit *)event->record);
+    else if (event->policy)
+        to = render_hook(to, layout.hook_room, &hook, &cut);
     to = put_envelope(emit, to, event->record, now_ns - event->held_since_ns, event->held_since_ns != 0);
     output_commit(emit->output, (size_t)(to - line));
-    return 0;
+    return cut ? EMIT_CUT : 0;
 }
 
 /* Without the process's own pid in it, which stands between the halves. */

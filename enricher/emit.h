@@ -12,6 +12,7 @@ struct container;
 struct output;
 struct owed;
 struct process;
+struct policy_entry;
 struct record_header;
 struct record_lost;
 
@@ -19,8 +20,10 @@ struct event {
     const struct record_header *record;
     struct process *process;     /* borrowed */
     struct container *container; /* of the event: by the record's cgroup; borrowed */
+    struct policy_entry *policy; /* of a hook, borrowed; NULL: no hook */
     uint64_t held_since_ns;      /* 0: not held */
     uint64_t held_sequence; /* its name in the hold store, 0: none; kept when it is held again (hold.h, H4) */
+    bool selector_undecided; /* render_hook.h */
 };
 
 struct emit {
@@ -37,7 +40,8 @@ void emit_deinit(struct emit *emit);
 /* Follows the wall clock; called about once a second. */
 void emit_update_clock(struct emit *emit);
 
-/* 0, or -EAGAIN: the output has no room, try again later. */
+/* 0, or -EAGAIN: the output has no room, try again later. emit_event(): EMIT_CUT: it is out, but a hook's argument did not fit whole. */
+#define EMIT_CUT 1
 int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns);
 /* What is known of the container by now; `owed`: the execution that it is told to, NULL: whoever of the container is not told by name. */
 int emit_pod_update(

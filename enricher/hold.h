@@ -40,7 +40,7 @@ struct hold_entry {
     uint64_t since_ns;   /* when it was held first, boot clock; the caller's, it orders hold_oldest() */
     void *subject;       /* the caller's: meaningless after a recovery (NULL then) */
     void *context;       /* likewise */
-    uint64_t attributes; /* the caller's small flags: survive */
+    uint64_t attributes; /* the caller's; survives */
     /* the record follows, 8-aligned */
 };
 

@@ -6,6 +6,7 @@
 
 #include "common/record.h"
 #include "common/text.h"
+#include "enricher/kernel_names.h"
 
 static const char *ref_data(const struct record_process *record, struct record_ref ref)
 {
@@ -172,59 +173,16 @@ static void append_namespaces(struct text *out, const struct record_namespaces *
     text_append_string(out, "},");
 }
 
-/* linux/capability.h, in the order of its numbers, as Tetragon's export spells them (DAC_OVERRIDE included). */
-static const char *const capability_names[] = {
-    "CAP_CHOWN",
-    "DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-};
-
 static void append_capability_set(struct text *out, const char *name, uint64_t set, bool comma)
 {
     bool first = true;
 
     text_append_format(out, "%s\"%s\":[", comma ? "," : "", name);
-    for (size_t i = 0; i < sizeof(capability_names) / sizeof(capability_names[0]); i++) {
-        if (set >> i & 1) {
-            text_append_format(out, "%s\"%s\"", first ? "" : ",", capability_names[i]);
+    for (unsigned i = 0; i < 64; i++) {
+        const char *capability = set >> i & 1 ? kernel_capability_set_name(i) : NULL;
+
+        if (capability) {
+            text_append_format(out, "%s\"%s\"", first ? "" : ",", capability);
             first = false;
         }
     }

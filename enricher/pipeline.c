@@ -31,6 +31,9 @@ int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
         r = owed_book_init(&pipeline->owed);
     if (r < 0)
         return r;
+    r = policy_table_init(&pipeline->policies);
+    if (r < 0)
+        return r;
     overflow = container_table_add_unknown(&pipeline->containers, 0); /* no cgroup has the id 0 */
     if (!overflow)
         return -ENOMEM;
@@ -52,6 +55,7 @@ void pipeline_deinit(struct pipeline *pipeline)
     if (pipeline->has_parked) {
         process_unref(pipeline->parked.process);
         container_unref(pipeline->parked.container);
+        policy_unref(pipeline->parked.policy);
     }
     forget_held(pipeline);
     while (pipeline->release_first) {
@@ -67,6 +71,7 @@ void pipeline_deinit(struct pipeline *pipeline)
         container_unref(container);
     }
     process_table_deinit(&pipeline->processes);
+    policy_table_deinit(&pipeline->policies);
     container_table_deinit(&pipeline->containers);
     owed_book_deinit(&pipeline->owed);
 }
@@ -92,6 +97,8 @@ void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns)
         process_table_expire(&pipeline->processes, now_ns - options->process_grace_ns, EXPIRE_BUDGET);
     if (now_ns > options->cgroup_grace_ns)
         container_table_expire(&pipeline->containers, now_ns - options->cgroup_grace_ns, EXPIRE_BUDGET);
+    if (now_ns > options->cgroup_grace_ns)
+        policy_table_expire(&pipeline->policies, now_ns - options->cgroup_grace_ns);
 }
 
 uint64_t pipeline_next_ns(const struct pipeline *pipeline)

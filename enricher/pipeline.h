@@ -9,6 +9,7 @@
  *          ─► release.c   lets a container's queue go, in order
  *          ─► emit.c      one JSON line
  *          ─► update.c    what an incomplete line lacked, in a line of its own once it is known
+ *             hook.c      policies, and which of their events were asked for
  *
  * Single-threaded; owned by enricher.c, which feeds it records (drain.c), news (the Pod table's callback) and time.
  *
@@ -26,6 +27,7 @@
 #include "enricher/emit.h"
 #include "enricher/hold.h"
 #include "enricher/owed.h"
+#include "enricher/policy_table.h"
 #include "enricher/process_table.h"
 #include "enricher/retry.h"
 #include "enricher/wheel.h"
@@ -34,7 +36,7 @@ struct pipeline_options {
     uint64_t hold_timeout_ns;      /* while the Pod is unknown; default 30 s, 0: never wait */
     uint64_t container_timeout_ns; /* once only the container's name is missing; default 5 s, 0: never wait */
     uint64_t process_grace_ns;     /* exited processes; default 5 s */
-    uint64_t cgroup_grace_ns;      /* removed cgroups; default 5 min */
+    uint64_t cgroup_grace_ns;      /* removed cgroups, and policies that are gone; default 5 min */
     size_t max_cgroups;            /* default 65536 */
     struct retry_policy retry;     /* default 200 ms … 5 s */
     struct owed_limits owed;       /* default 4096 executions a container, 65536 in all; 0: none are listed */
@@ -49,6 +51,7 @@ struct pipeline {
     const struct pipeline_options *options;
     struct process_table processes;
     struct container_table containers;
+    struct policy_table policies;
     struct pod_table *pods; /* borrowed */
     struct hold *hold;      /* borrowed */
     struct emit *emit;      /* borrowed */
@@ -68,7 +71,7 @@ struct pipeline {
     uint64_t recovering_since_ns; /* held since, of the recovered entry that is being applied; 0: none */
     uint64_t recovering_sequence;
     uint64_t notes_held; /* of hold_count(): records that are no events (place_note) */
-    struct event parked; /* applied, not placed yet: the output was full (process is referenced) */
+    struct event parked; /* applied, not placed yet: the output was full (what it points to is referenced) */
     bool has_parked;
 };
 
@@ -90,6 +93,8 @@ void pipeline_snapshot(
 /* After a whole snapshot, both passes done: the processes and cgroups that it did not have are gone, and nobody told. For another collector,
  * and after a gap once all that was published before has been read. */
 void pipeline_snapshot_missed(struct pipeline *pipeline, uint64_t now_ns);
+/* What comes is of another collector, whose hook ids mean something else. Before its snapshot. */
+void pipeline_collector_changed(struct pipeline *pipeline);
 /* The Pod table has news. */
 void pipeline_pod_changed(struct pipeline *pipeline, struct pod *pod, uint64_t now_ns);
 /* What is due: retries, deadlines, releases, expiry. Called each turn of the loop. */
@@ -126,6 +131,8 @@ int place_into_queue(struct pipeline *pipeline, struct container *queue, struct 
 /* The path of a removed cgroup whose events are held: for a successor, which finds it in no snapshot. Best effort. */
 void place_note(struct pipeline *pipeline, struct container *container, const struct record_header *record,
     uint64_t now_ns);
+/* Of an entry that this process put there. */
+struct policy_entry *place_policy_of(const struct hold_entry *entry);
 /* The first entry of the queue is done with. */
 void place_pop(struct pipeline *pipeline, struct hold_queue *queue);
 int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns);
@@ -147,6 +154,17 @@ int update_run(struct pipeline *pipeline, uint64_t now_ns);
 void update_dissolve(struct pipeline *pipeline, struct container *stand_in, struct container *container);
 /* Nobody will ever know. */
 void update_give_up(struct pipeline *pipeline, struct container *container);
+/* hook.c */
+/* `generation`: of the snapshot that it is from, 0: of the stream. */
+void hook_apply_policy(
+    struct pipeline *pipeline, const struct record_policy *record, uint32_t generation, uint64_t now_ns);
+/* Of a hook's record, never NULL; of any other NULL. Borrowed. */
+struct policy_entry *hook_find_policy(
+    struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns);
+/* true: a hook's event of a process that the policy is not for, counted as dropped. What is not known yet drops nothing. */
+bool hook_drop(struct pipeline *pipeline, const struct event *event);
+/* emit_event() of a hook, with its mark and counters. */
+int hook_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns);
 
 /* apply.c */
 /* Where the process is, its cgroup being `cgroup_id`; sets process->container. Never NULL. */

@@ -61,6 +61,7 @@ int place_into_queue(struct pipeline *pipeline, struct container *queue, struct 
         .since_ns = event->held_since_ns ? event->held_since_ns : now_ns,
         .subject = event->process,
         .context = event->container,
+        .attributes = (uintptr_t)event->policy,
     };
     struct process *keeper;
     int r = leaving ? hold_move_first(pipeline->hold, &leaving->held, &queue->held, &entry)
@@ -70,6 +71,7 @@ int place_into_queue(struct pipeline *pipeline, struct container *queue, struct 
         return r;
     process_hold(event->process);
     container_ref(event->container);
+    policy_ref(event->policy);
     keeper = order_keeper(pipeline, event->process);
     if (keeper->behind != queue)
         process_set_behind(keeper, queue);
@@ -93,11 +95,18 @@ void place_note(struct pipeline *pipeline, struct container *container, const st
     pipeline->notes_held++;
 }
 
+struct policy_entry *place_policy_of(const struct hold_entry *entry)
+{
+    return (struct policy_entry *)(uintptr_t)
+        entry->attributes; /* NOLINT(performance-no-int-to-ptr): place_into_queue() */
+}
+
 void place_pop(struct pipeline *pipeline, struct hold_queue *queue)
 {
     const struct hold_entry *entry = hold_first(pipeline->hold, queue);
     struct process *process = entry->subject;
     struct container *context = entry->context;
+    struct policy_entry *policy = place_policy_of(entry);
 
     hold_pop(pipeline->hold, queue);
     if (process)
@@ -105,6 +114,7 @@ void place_pop(struct pipeline *pipeline, struct hold_queue *queue)
     else
         pipeline->notes_held--;
     container_unref(context);
+    policy_unref(policy);
 }
 
 int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
@@ -113,7 +123,11 @@ int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t no
     uint8_t type = event->record->type;
     int r = 0;
 
-    if (pipeline->options->own_events || type != RECORD_FORK)
+    if (event->policy && hook_drop(pipeline, event))
+        return 0;
+    if (event->policy)
+        r = hook_emit(pipeline, event, now_ns);
+    else if (pipeline->options->own_events || type != RECORD_FORK)
         r = emit_event(pipeline->emit, event, now_ns);
     if (r < 0)
         return r;

@@ -49,7 +49,8 @@ struct process {
     bool in_init_tree;
     bool inherited; /* container taken from the parent, its own cgroup being unknown */
     uint16_t head_size, exec_id_size;
-    char *head; /* rendered: exec_id pid uid … (render.h) */
+    uint16_t tid_at, tid_end; /* where in head the number behind "tid" stands */
+    char *head;               /* rendered: exec_id pid uid … (render.h) */
 };
 
 /* Open addressing with linear probing: what a look-up compares stands in the slot, so that a miss touches no process. */

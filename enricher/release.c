@@ -43,6 +43,7 @@ static int let_go(
     struct event event = {.record = hold_entry_record(entry),
         .process = process,
         .container = context,
+        .policy = place_policy_of(entry),
         .held_since_ns = entry->since_ns,
         .held_sequence = entry->sequence};
     int r;

@@ -110,7 +110,7 @@ int render_process_head(struct render_context *context, struct process *process,
 {
     const char *node = context->options->node_name;
     char buffer[HEAD_MAX], *to = buffer, *head;
-    size_t size, exec_id_size;
+    size_t size, exec_id_size, tid_at, tid_end;
 
     to = PUT(to, HEAD_BEGIN);
     to = put_exec_id(to, node, process);
@@ -138,7 +138,9 @@ int render_process_head(struct render_context *context, struct process *process,
         to = PUT(to, "\",");
     }
     to = PUT(to, "\"tid\":");
+    tid_at = (size_t)(to - buffer);
     to = put_u64(to, process->tgid);
+    tid_end = (size_t)(to - buffer);
     if (process->origin == PROCESS_UNKNOWN)
         to = PUT(to, ",");
     else
@@ -152,6 +154,8 @@ int render_process_head(struct render_context *context, struct process *process,
     process->head = head;
     process->head_size = (uint16_t)size;
     process->exec_id_size = (uint16_t)exec_id_size;
+    process->tid_at = (uint16_t)tid_at;
+    process->tid_end = (uint16_t)tid_end;
     return 0;
 }
 

@@ -35,6 +35,9 @@ int snapshot_read_next(struct snapshot_reader *reader, const struct record_heade
     case RECORD_SNAPSHOT_CGROUP:
         reader->cgroup_count++;
         break;
+    case RECORD_POLICY:
+        reader->policy_count++;
+        break;
     case RECORD_SNAPSHOT_END:
         return check_end(reader, record);
     default:

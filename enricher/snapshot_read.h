@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Reads the snapshot that came with an attachment: each record checked (record_check.h), only SNAPSHOT_CGROUP and SNAPSHOT_PROCESS are
+ * Reads the snapshot that came with an attachment: each record checked (record_check.h), only SNAPSHOT_CGROUP, SNAPSHOT_PROCESS and POLICY are
  * given, SNAPSHOT_END is looked at here. Hostile bytes end it, they never go further.
  */
 #include <stddef.h>
@@ -12,7 +12,7 @@
 struct snapshot_reader {
     const uint8_t *data; /* borrowed, 8-aligned */
     size_t bytes, position;
-    uint32_t process_count, cgroup_count; /* given so far */
+    uint32_t process_count, cgroup_count, policy_count; /* given so far; the end counts the first two */
 };
 
 void snapshot_read_init(struct snapshot_reader *reader, const void *data, size_t bytes);

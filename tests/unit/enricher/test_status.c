@@ -151,7 +151,7 @@ Test(status, books_balance_at_random_moments)
             json_decref(object);
         }
     }
-    cr_expect_gt(enricher.pipeline.counters.dropped[RECORD_HOOK], 0);
+    cr_expect_gt(enricher.pipeline.counters.emitted[RECORD_HOOK], 0);
 }
 
 Test(status, types_of_a_newer_collector_are_one_key)
