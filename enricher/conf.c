@@ -210,6 +210,22 @@ static void derive(struct conf *conf)
         conf->token_file, conf->ca_file, conf->client_cert, conf->client_key, conf->insecure};
 }
 
+/* For the kubelet's files as for a kubeconfig: a bare name may be one of systemd's credentials. 0 or -ENOMEM. */
+static int find_credentials(struct conf *conf)
+{
+    char **names[] = {&conf->token_file, &conf->ca_file, &conf->client_cert, &conf->client_key};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char *path = *names[i] ? credential_find_file(*names[i]) : NULL;
+
+        if (*names[i] && !path)
+            return -ENOMEM;
+        free(*names[i]);
+        *names[i] = path;
+    }
+    return 0;
+}
+
 int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR_MAX])
 {
     struct option_spec specs[OPTIONS_MAX];
@@ -244,6 +260,8 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
         r = set_default(&conf->events_socket, DEFAULT_EVENTS);
     if (r == 0)
         r = fill_node_name(conf);
+    if (r == 0)
+        r = find_credentials(conf);
     if (r < 0) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
         return r;

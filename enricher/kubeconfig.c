@@ -11,9 +11,8 @@
 #include "enricher/http_request.h"
 #include "enricher/kubeconfig_yaml.h"
 
-#define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
-#define HTTPS_PORT      443
-#define HTTP_PORT       80
+#define HTTPS_PORT 443
+#define HTTP_PORT  80
 
 static void wipe_string(char **string)
 {
@@ -268,20 +267,19 @@ int kubeconfig_in_cluster(struct kubeconfig *ret, const char *folder, char error
     return 0;
 }
 
-/* The path to open, owned; NULL: no memory. */
-static char *find_file(const char *where)
+char *credential_find_file(const char *name)
 {
     const char *folder = getenv("CREDENTIALS_DIRECTORY");
     char *path;
 
-    if (folder && *folder && !strchr(where, '/')) {
-        if (asprintf(&path, "%s/%s", folder, where) < 0)
+    if (folder && *folder && !strchr(name, '/')) {
+        if (asprintf(&path, "%s/%s", folder, name) < 0)
             return NULL;
         if (access(path, F_OK) == 0)
             return path;
         free(path);
     }
-    return strdup(where);
+    return strdup(name);
 }
 
 /* Fills *ret with all of a regular file; what it holds is to be wiped. 0 or negative errno. */
@@ -323,7 +321,7 @@ int kubeconfig_load(struct kubeconfig *ret, const char *where, char error[KUBECO
     *ret = (struct kubeconfig){0};
     if (strcmp(where, KUBECONFIG_IN_CLUSTER) == 0)
         return kubeconfig_in_cluster(ret, SERVICE_ACCOUNT, error);
-    path = find_file(where);
+    path = credential_find_file(where);
     r = path ? read_file(path, &text) : -ENOMEM;
     if (r < 0)
         (void)snprintf(error, KUBECONFIG_ERROR_MAX, "%s: %s", path ? path : where,

@@ -20,6 +20,7 @@
 #define KUBECONFIG_ERROR_MAX  512
 #define KUBECONFIG_MAX_BYTES  (1u << 20)
 #define KUBECONFIG_IN_CLUSTER "in-cluster"
+#define SERVICE_ACCOUNT       "/var/run/secrets/kubernetes.io/serviceaccount"
 
 struct kubeconfig {
     char *server; /* http or https URL */
@@ -38,5 +39,8 @@ int kubeconfig_parse(struct kubeconfig *ret, const char *path, const char *data,
     char error[KUBECONFIG_ERROR_MAX]);
 /* The service account whose token and ca.crt are in `folder`, and $KUBERNETES_SERVICE_HOST and _PORT. */
 int kubeconfig_in_cluster(struct kubeconfig *ret, const char *folder, char error[KUBECONFIG_ERROR_MAX]);
+/* The path to open for a name that the operator gave, owned; NULL: no memory. A name without a slash is looked for in
+ * $CREDENTIALS_DIRECTORY first. */
+char *credential_find_file(const char *name);
 void kubeconfig_deinit(struct kubeconfig *config); /* wipes; idempotent */
 bool kubeconfig_has_credential(const struct kubeconfig *config);

@@ -174,7 +174,9 @@ static bool apiserver_prepare(struct source_apiserver *api)
     CLEANUP_FREE char *base = NULL;
     struct text url = {0};
 
-    if (kubeconfig_load(&api->config, api->where, error) < 0) {
+    if ((strcmp(api->where, KUBECONFIG_IN_CLUSTER) == 0
+                ? kubeconfig_in_cluster(&api->config, api->params.service_account, error)
+                : kubeconfig_load(&api->config, api->where, error)) < 0) {
         http_text_clean(api->state.last_error, sizeof(api->state.last_error), error, strlen(error));
         return false;
     }
@@ -312,6 +314,7 @@ void source_apiserver_default_params(struct source_apiserver_params *ret)
         .watch_sec = 300,
         .silence_ns = 90 * NS_PER_SEC,
         .ask_silence_ns = 20 * NS_PER_SEC,
+        .service_account = SERVICE_ACCOUNT,
     };
 }
 

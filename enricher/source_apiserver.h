@@ -34,6 +34,7 @@ struct source_apiserver_params {
     uint64_t silence_ns;     /* bookmarks come about every minute; default 90 s */
     uint64_t ask_silence_ns; /* the same when something is unresolved: default 20 s */
     bool no_initial_events;  /* list always */
+    const char *service_account; /* folder of in-cluster's token and ca.crt; borrowed */
 };
 
 void source_apiserver_default_params(struct source_apiserver_params *ret);

@@ -35,9 +35,11 @@ static bool add_extension(X509 *certificate, int nid, const char *value)
     return added;
 }
 
-/* issuer NULL: self-signed, an authority. */
-static int identity_make(
-    struct identity *ret, const char *name, const struct identity *issuer, const char *alt_names)
+#define HOUR_SEC 3600L
+
+/* issuer NULL: self-signed, an authority. Valid from an hour and a minute before `until_sec` from now. */
+static int identity_make_until(struct identity *ret, const char *name, const struct identity *issuer,
+    const char *alt_names, long until_sec)
 {
     static long serial = 1;
     X509 *certificate = X509_new();
@@ -51,8 +53,8 @@ static int identity_make(
     subject = X509_get_subject_name(certificate);
     good = X509_set_version(certificate, X509_VERSION_3) == 1 &&
            ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial++) == 1 &&
-           X509_gmtime_adj(X509_getm_notBefore(certificate), -60) &&
-           X509_gmtime_adj(X509_getm_notAfter(certificate), 3600) &&
+           X509_gmtime_adj(X509_getm_notBefore(certificate), until_sec - HOUR_SEC - 60) &&
+           X509_gmtime_adj(X509_getm_notAfter(certificate), until_sec) &&
            X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0) ==
                1 &&
            X509_set_issuer_name(certificate, issuer ? X509_get_subject_name(issuer->certificate) : subject) ==
@@ -63,6 +65,12 @@ static int identity_make(
            (!alt_names || add_extension(certificate, NID_subject_alt_name, alt_names)) &&
            X509_sign(certificate, issuer ? issuer->key : ret->key, EVP_sha256()) > 0;
     return good ? 0 : -1;
+}
+
+static int identity_make(
+    struct identity *ret, const char *name, const struct identity *issuer, const char *alt_names)
+{
+    return identity_make_until(ret, name, issuer, alt_names, HOUR_SEC);
 }
 
 /* Either part may be left out. */
@@ -85,11 +93,12 @@ static int write_pem(const char *directory, const char *name, X509 *certificate,
 int certificates_make(const char *directory)
 {
     CLEANUP_IDENTITY struct identity ca = {0}, other = {0}, server = {0}, elsewhere = {0}, client = {0},
-                                     stranger = {0};
+                                     stranger = {0}, expired = {0};
 
     if (identity_make(&ca, "podkin test authority", NULL, NULL) < 0 ||
         identity_make(&other, "some other authority", NULL, NULL) < 0 ||
         identity_make(&server, "kubelet", &ca, "IP:127.0.0.1,DNS:localhost") < 0 ||
+        identity_make_until(&expired, "kubelet", &ca, "IP:127.0.0.1,DNS:localhost", -60) < 0 ||
         identity_make(&elsewhere, "elsewhere", &ca, "DNS:elsewhere.test") < 0 ||
         identity_make(&client, "system:node:test", &ca, NULL) < 0 ||
         identity_make(&stranger, "stranger", &other, NULL) < 0)
@@ -98,6 +107,8 @@ int certificates_make(const char *directory)
         write_pem(directory, "other-ca.pem", other.certificate, NULL) < 0 ||
         write_pem(directory, "server.pem", server.certificate, NULL) < 0 ||
         write_pem(directory, "server.key", NULL, server.key) < 0 ||
+        write_pem(directory, "expired.pem", expired.certificate, NULL) < 0 ||
+        write_pem(directory, "expired.key", NULL, expired.key) < 0 ||
         write_pem(directory, "elsewhere.pem", elsewhere.certificate, NULL) < 0 ||
         write_pem(directory, "elsewhere.key", NULL, elsewhere.key) < 0 ||
         write_pem(directory, "client.pem", client.certificate, NULL) < 0 ||

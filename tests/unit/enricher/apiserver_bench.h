@@ -62,11 +62,12 @@ struct bench {
     char directory[64], kubeconfig[128];
     http_server_fn *serve; /* NULL: the steps */
     pthread_mutex_t lock;
-    struct step steps[STEPS_MAX];        /* one a request; after the last the server hangs */
-    size_t step_count, piece;            /* piece: bytes at a time, 0: all */
-    _Atomic unsigned requests, answered; /* answered: all that the step says is in the socket */
-    char lines[STEPS_MAX][512];          /* first line of each request */
-    char *kept[STEPS_MAX];               /* fixtures, to be freed */
+    struct step steps[STEPS_MAX];                 /* one a request; after the last the server hangs */
+    size_t step_count, piece;                     /* piece: bytes at a time, 0: all */
+    _Atomic unsigned requests, refused, answered; /* answered: all that the step says is in the socket */
+    char token[64];                               /* "": none is wanted, else any other gets 401 */
+    char lines[STEPS_MAX][512];                   /* first line of each request */
+    char *kept[STEPS_MAX];                        /* fixtures, to be freed */
     size_t kept_count;
     uint64_t longest_turn_ns; /* of the thread's CPU time: what waits, or another process, does not count */
     uint64_t turns;
@@ -127,13 +128,22 @@ static inline bool bench_write_pieces(
 static inline bool bench_serve(void *arg, struct http_server_connection *connection, const char *head)
 {
     static const struct step silence = {"", 0, THEN_HANG};
+    static const char refusal[] =
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 129\r\n\r\n"
+        "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+        "\"message\":\"Unauthorized\",\"reason\":\"Unauthorized\",\"code\":401}\n";
     struct bench *bench = arg;
     struct step step;
+    char bearer[128];
+    bool allowed;
     unsigned turn;
 
     (void)pthread_mutex_lock(&bench->lock);
+    (void)snprintf(bearer, sizeof(bearer), "\r\nAuthorization: Bearer %s\r\n", bench->token);
+    allowed = !*bench->token || strstr(head, bearer);
     turn = bench->requests;
-    step = turn < bench->step_count ? bench->steps[turn] : silence;
+    step = turn - bench->refused < bench->step_count ? bench->steps[turn - bench->refused] : silence;
+    bench->refused += !allowed;
     if (turn < STEPS_MAX)
         (void)snprintf(
             bench->lines[turn], sizeof(bench->lines[turn]), "%.*s", (int)strcspn(head, "\r"), head);
@@ -141,6 +151,8 @@ static inline bool bench_serve(void *arg, struct http_server_connection *connect
     (void)pthread_mutex_unlock(&bench->lock);
     if (bench->serve)
         return bench->serve(bench, connection, head);
+    if (!allowed)
+        return http_server_write(connection, refusal, sizeof(refusal) - 1);
     if (!bench_write_pieces(connection, step.say, step.size, bench->piece ? bench->piece : step.size + 1))
         return false;
     bench->answered++;
@@ -260,7 +272,7 @@ static inline void bench_free(struct bench *bench)
 {
     static const char *const names[] = {"kubeconfig", "token", "ca.pem", "other-ca.pem", "server.pem",
         "server.key", "elsewhere.pem", "elsewhere.key", "client.pem", "client.key", "client-bundle.pem",
-        "stranger.pem", "stranger.key"};
+        "stranger.pem", "stranger.key", "expired.pem", "expired.key", "ca.crt", "new"};
     char path[192];
 
     if (bench->source)

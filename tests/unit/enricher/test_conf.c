@@ -94,6 +94,27 @@ Test(conf, defaults_are_as_documented)
     cr_expect_eq(conf_action(&conf), CONF_RUN);
 }
 
+Test(conf, bare_names_of_credentials_are_looked_for_in_the_credentials_directory)
+{
+    char folder[] = "/tmp/podkin-conf.XXXXXX", path[64];
+    FILE *made;
+
+    cr_assert(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/token", folder);
+    made = fopen(path, "we");
+    cr_assert(made);
+    (void)fclose(made);
+    cr_assert_eq(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+    cr_assert_eq(init("--token-file", "token", "--ca-file", "elsewhere.pem", NULL), 0, "%s", error);
+    cr_expect_str_eq(conf.tls.token_file, path);
+    cr_expect_str_eq(conf.tls.ca_file, "elsewhere.pem", "there is none of that name");
+    conf_deinit(&conf);
+    cr_assert_eq(init("--token-file", "./token", NULL), 0, "%s", error);
+    cr_expect_str_eq(conf.tls.token_file, "./token");
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(rmdir(folder), 0);
+}
+
 Test(conf, every_option_reaches_what_it_is_for)
 {
     cr_assert_eq(

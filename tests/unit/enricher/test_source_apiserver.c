@@ -269,6 +269,25 @@ EITHER_HTTP_TEST(source_apiserver, initial_events_without_end_fall_back_to_a_lis
     bench_free(bench);
 }
 
+/* Recorded: all Pods, and no word that they are all. */
+EITHER_HTTP_TEST(source_apiserver, recorded_watch_without_the_end_of_its_initial_events_removes_no_pod)
+{
+    struct bench *bench = bench_new();
+    size_t size;
+    char *watch = bench_fixture(bench, "05-watch-rv0.resp", &size);
+
+    bench->params.no_initial_events = false;
+    bench_step(bench, watch, size - strlen("0\r\n\r\n"), THEN_HANG); /* its time was not over */
+    bench_step_fixture(bench, "07-list-json.resp", THEN_KEEP);
+    bench_start(bench);
+    RUN_UNTIL(bench, pod_table_count(bench->table) == 11);
+    bench->skip_ns += 31 * NS_PER_SEC;
+    RUN_UNTIL(bench, bench->requests == 3);
+    cr_assert(bench_asked(bench, 2, "&resourceVersion=677&watch=1"), "%s", bench->lines[2]);
+    assert_table_is(bench, "07-list-json.json");
+    bench_free(bench);
+}
+
 EITHER_HTTP_TEST(source_apiserver, initial_events_that_break_off_remove_no_pod)
 {
     struct bench *bench = bench_new();
@@ -394,6 +413,36 @@ EITHER_HTTP_TEST(source_apiserver, silent_watch_is_resumed_then_listed)
     bench_free(bench);
 }
 
+/* An API server in its SIGTERM keeps a watch open and says nothing; one that is asked for a version of the future
+ * looks the same: our own time ends it, and what we have is looked at anew. */
+static void assert_silence_ends_in_a_list(const char *fixture)
+{
+    struct bench *bench = bench_new();
+
+    bench_step_fixture(bench, "03-list-running.resp", THEN_KEEP);
+    bench_step_fixture(bench, fixture, THEN_HANG);
+    bench_step_fixture(bench, "07-list-json.resp", THEN_KEEP);
+    bench_start(bench);
+    RUN_UNTIL(bench, bench->answered == 2);
+    for (int i = 0; i < 20; i++) /* to take it in */
+        bench_turn(bench);
+    cr_assert_eq(bench->requests, 2);
+    bench->skip_ns += 91 * NS_PER_SEC;
+    RUN_UNTIL(bench, bench->requests == 4);
+    cr_assert(bench_asked(bench, 2, "&resourceVersion=365&resourceVersionMatch=NotOlderThan HTTP"), "%s: %s",
+        fixture, bench->lines[2]);
+    cr_assert_eq(bench_state(bench).failures, 1);
+    assert_table_is(bench, "07-list-json.json");
+    bench_free(bench);
+}
+
+EITHER_HTTP_TEST(source_apiserver, recorded_silence_ends_in_a_list)
+{
+    assert_silence_ends_in_a_list("11-watch-apiserver-sigterm.resp");
+    assert_silence_ends_in_a_list("11-watch-apiserver-sigkill.resp");
+    assert_silence_ends_in_a_list("06-watch-future-rv.resp");
+}
+
 EITHER_HTTP_TEST(source_apiserver, asked_while_silent_resumes_at_once)
 {
     struct bench *bench = bench_new();
@@ -464,6 +513,46 @@ EITHER_HTTP_TEST(source_apiserver, refusals_of_a_real_server_say_what_to_do)
     assert_told("429-list.resp", "HTTP status 429: Too many requests, please try again later.");
     assert_told(
         "06-410-list-exact.resp", "HTTP status 410: The resourceVersion for the provided list is too old.");
+}
+
+/* A watch is refused, or ends at once: it is asked for again from the same place. */
+static void assert_resumed_after(const char *fixture, unsigned failures)
+{
+    struct bench *bench = bench_new();
+
+    bench_step_fixture(bench, "03-list-running.resp", THEN_KEEP);
+    bench_step_fixture(bench, fixture, THEN_CLOSE);
+    SAY(bench, OPEN_ENDED EVENT("ADDED", POD("a", "400")), THEN_HANG);
+    bench_start(bench);
+    RUN_UNTIL(bench, pod_table_find(bench->table, "uid-a"));
+    cr_assert_eq(bench->requests, 3);
+    cr_assert(bench_asked(bench, 2, "&resourceVersion=365&watch=1"), "%s: %s", fixture, bench->lines[2]);
+    cr_assert_eq(bench_state(bench).failures, failures, "%s", fixture);
+    cr_assert_eq(pod_table_find(bench->table, "145f0c66-b877-40bc-80af-66a16a25ff1a")->deleted_ns, 0, "A1");
+    bench_free(bench);
+}
+
+EITHER_HTTP_TEST(source_apiserver, recorded_refusals_of_a_watch_are_waited_out)
+{
+    assert_resumed_after("429-watch.resp", 1);
+    assert_resumed_after("401-expired-token.resp", 1);
+    assert_resumed_after("403-noperm-watch.resp", 1);
+    assert_resumed_after("400-bad-resourceversion.resp", 1);
+    assert_resumed_after("11-rewatch-same-rv.resp", 0);
+}
+
+EITHER_HTTP_TEST(source_apiserver, part_of_a_list_is_not_taken_for_all_of_it)
+{
+    struct bench *bench = bench_new();
+
+    bench_step_fixture(bench, "07-list-json.resp", THEN_KEEP);
+    bench_step_fixture(bench, "06-410-watch-old-rv.resp", THEN_CLOSE);
+    bench_step_fixture(bench, "06-list-limit2.resp", THEN_KEEP);
+    bench_start(bench);
+    RUN_UNTIL(bench, bench_state(bench).failures == 2);
+    cr_assert_str_eq(bench_state(bench).last_error, "the list is only a part, or has no resourceVersion");
+    assert_table_is(bench, "07-list-json.json");
+    bench_free(bench);
 }
 
 EITHER_HTTP_TEST(source_apiserver, retry_after_is_obeyed)

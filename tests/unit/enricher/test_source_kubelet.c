@@ -245,6 +245,14 @@ static struct source_state run_first(struct bench *bench)
     return run_one(bench, &none);
 }
 
+static void write_token(struct bench *bench, const char *token)
+{
+    CLEANUP_FILE FILE *file = fopen(bench->token_file, "we");
+
+    cr_assert(file);
+    (void)fputs(token, file);
+}
+
 /* ---- good answers ---- */
 
 Test(source_kubelet, recorded_list_fills_the_table)
@@ -270,6 +278,53 @@ Test(source_kubelet, recorded_list_fills_the_table)
     cr_assert_str_eq(pod->name, "web-7c59747c75-swkc9");
     cr_assert_eq(pod->best_source, POD_SOURCE_KUBELET);
     cr_assert(pod->complete);
+    bench_free(bench);
+}
+
+/* On the wire as the kubelet sent it: over TLS to an account with rights on nodes/pods alone, and in plain to anybody on
+ * the read-only port. */
+static void assert_recording_fills_the_table(const char *fixture, bool tls)
+{
+    struct bench *bench = bench_new();
+    size_t size;
+    CLEANUP_FREE char *answer = read_fixture(fixture, &size);
+
+    script_bytes(bench, answer, size);
+    serve_on(bench, 0, tls ? "server" : NULL);
+    if (tls) {
+        bench->tls.ca_file = bench->ca_file;
+        bench->tls.token_file = bench->token_file;
+        bench->script.token = "t";
+        write_token(bench, "t\n");
+    }
+    source_start(bench);
+    cr_assert_str_eq(run_first(bench).last_error, "");
+    cr_assert_eq(pod_table_count(bench->table), state_of(bench).pods_seen);
+    cr_assert_geq(pod_table_count(bench->table), 8);
+    cr_assert(pod_table_find(bench->table, "c71ea8cd-f6ad-4905-a147-ea6111352f67"));
+    cr_assert_eq(bench->script.requests, 1);
+    bench_free(bench);
+}
+
+Test(source_kubelet, recorded_answers_on_the_wire_fill_the_table)
+{
+    assert_recording_fills_the_table("10-kubelet-200-nodespods.resp", true);
+    assert_recording_fills_the_table("10-kubelet-readonly-10255.resp", false);
+}
+
+Test(source_kubelet, thousand_waiters_cause_one_request)
+{
+    struct bench *bench = bench_start();
+    struct source_state state = run_first(bench);
+
+    run_for(bench, 60 * NS_PER_MS); /* the interval after the first */
+    cr_assert_eq(bench->script.requests, 1);
+    for (int i = 0; i < 1000; i++)
+        bench->source->ops->ask(bench->source);
+    state = run_one(bench, &state);
+    cr_assert_str_eq(state.last_error, "");
+    run_for(bench, 100 * NS_PER_MS);
+    cr_assert_eq(bench->script.requests, 2, "K1");
     bench_free(bench);
 }
 
@@ -506,15 +561,10 @@ Test(source_kubelet, refusals_of_a_real_kubelet_say_what_to_do)
     assert_told("10-kubelet-401-noauth.resp", "401: the kubelet wants credentials: --token-file");
     assert_told("10-kubelet-403-noperm.resp", "403: the account needs get on nodes/proxy or nodes/pods: "
                                               "Forbidden (user=system:serviceaccount:agent:noperm");
+    assert_told("10-kubelet-401-badtoken.resp", "401: the kubelet wants credentials: --token-file");
+    assert_told(
+        "10-kubelet-403-metrics-agent.resp", "403: the account needs get on nodes/proxy or nodes/pods");
     assert_told("10-kubelet-404.resp", "404: no /pods there");
-}
-
-static void write_token(struct bench *bench, const char *token)
-{
-    CLEANUP_FILE FILE *file = fopen(bench->token_file, "we");
-
-    cr_assert(file);
-    (void)fputs(token, file);
 }
 
 Test(source_kubelet, rotated_token_is_taken_up)
