@@ -7,11 +7,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "collector/confine.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
@@ -354,14 +354,6 @@ static int take_first_snapshot(struct collector *c)
     return r < 0 ? r : 0;
 }
 
-/* Everything that needs privileges has been opened. What remains of the staircase (capabilities, seccomp, user) goes here. */
-static int drop_privileges(void)
-{
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return -errno;
-    return 0;
-}
-
 static int fail(int r, const char *what)
 {
     log_error("%s: %s", what, strerror(-r));
@@ -413,19 +405,19 @@ int collector_start(struct collector *c, struct conf *conf)
     r = handoff_open(&c->handoff, c->conf.socket_path, c->conf.peer_uid, c->conf.peer_gid);
     if (r < 0)
         return fail(r, c->conf.socket_path);
-    r = drop_privileges();
-    if (r < 0)
-        return fail(r, "dropping privileges");
     if (!c->conf.cgroup_root_is_top)
         log_warning("--cgroup-root: %s is not the top of its hierarchy: the snapshot lacks "
                     "what is not below it, and the paths that it has begin there",
             c->conf.hierarchy.root);
     if (c->conf.policy_dir)
         log_warning("--policy-dir: %s is not read: this version hooks process life only", c->conf.policy_dir);
-    say_ready(c);
-    r = unix_notify_manager("READY=1");
+    r = unix_notify_manager("READY=1"); /* afterwards there is no socket to be had */
     if (r < 0)
         log_warning("cannot tell the service manager: %s", strerror(-r));
+    r = c->conf.sandbox ? confine_collector(false) : 0;
+    if (r < 0)
+        return r; /* said */
+    say_ready(c);
     return 0;
 }
 

@@ -25,7 +25,7 @@
 static const char *const hook_kinds[] = {
     [PROBE_KIND_AUTO] = "auto", [PROBE_KIND_TP_BTF] = "tp_btf", [PROBE_KIND_RAW_TP] = "raw_tp", NULL};
 
-#define SPEC_COUNT 12
+#define SPEC_COUNT 13
 
 static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
 {
@@ -76,6 +76,11 @@ static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
             .argument = "KIND",
             .help = "how process life is hooked: auto, tp_btf or raw_tp (auto)",
             .choices = hook_kinds},
+        {.name = "sandbox",
+            .kind = OPTION_BOOL,
+            .value = &conf->sandbox,
+            .argument = "on|off",
+            .help = "give up capabilities and system calls that are not needed any more (on)"},
         {.name = "config",
             .kind = OPTION_STRING,
             .value = &conf->config,
@@ -184,7 +189,8 @@ static int check_policy_dir(const struct conf *conf, char error[OPTIONS_ERROR_MA
 
 static int set_defaults(struct conf *conf)
 {
-    *conf = (struct conf){.queue_bytes = QUEUE_BYTES_DEFAULT, .ring_bytes = RING_BYTES_DEFAULT};
+    *conf =
+        (struct conf){.queue_bytes = QUEUE_BYTES_DEFAULT, .ring_bytes = RING_BYTES_DEFAULT, .sandbox = true};
     conf->socket_path = strdup(HANDOFF_SOCKET_DEFAULT);
     conf->peer_user = strdup("podkin");
     conf->config = strdup(CONFIG_DEFAULT);

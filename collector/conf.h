@@ -16,6 +16,7 @@ struct conf {
     int hook_kind;        /* enum probe_kind */
     int cgroup_hierarchy; /* index into cgroup_hierarchy_choices */
     bool check, version, help;
+    bool sandbox; /* what is not needed goes after the start (confine.h) */
 
     /* found, not given */
     uid_t peer_uid;

@@ -47,6 +47,8 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
             "name of this node (default: $NODE_NAME, else the host name)", NULL, 0, 0},
         {"output", OPTION_STRING, &c->output_path, "FILE|-",
             "where the JSON lines go (default: only to viewers)", NULL, 0, 0},
+        {"sandbox", OPTION_BOOL, &c->sandbox, "on|off",
+            "give up capabilities, files and system calls that are not needed (default on)", NULL, 0, 0},
         {"output-rotate-size", OPTION_SIZE, &c->rotate_bytes, "BYTES",
             "start a new file at this size, 0: never (default 64M)", NULL, 0, 0},
         {"output-rotate-age", OPTION_DURATION, &c->rotate_age_ns, "DURATION",
@@ -235,6 +237,7 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
     *conf = (struct conf){
         .own_events = true,
         .own_fields = true,
+        .sandbox = true,
         .log_level = 2,
         .rotate_bytes = UINT64_C(64) << 20,
         .rotate_keep = 5,

@@ -25,6 +25,7 @@ struct conf {
     bool own_events, own_fields, annotations, insecure;
     bool action_check, action_help, action_version;
     bool credentials, namespaces, capabilities;
+    bool sandbox; /* what is not needed goes after the start (confine.h) */
     uint64_t rotate_bytes, rotate_keep, rotate_age_ns, pod_grace_ns;
     struct hold_limits hold;
     struct pipeline_options pipeline;

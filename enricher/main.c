@@ -5,6 +5,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "enricher/conf.h"
+#include "enricher/confine.h"
 #include "enricher/enricher.h"
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -14,6 +15,8 @@ static int run(struct conf *conf)
     static struct enricher enricher; /* static: its marks are too much for a stack */
     int r = enricher_init(&enricher, conf);
 
+    if (r == 0 && conf->sandbox)
+        r = confine_enricher(conf);
     if (r == 0)
         r = enricher_run(&enricher);
     if (r < 0 && enricher.loop)
