@@ -202,8 +202,54 @@ static void fill_tables(void)
     (void)consume();
 }
 
-enum kind { KIND_FORK_EXIT, KIND_EXEC, KIND_COUNT };
-static const char *const kind_names[] = {"fork + exit of a worker", "exec over exec"};
+enum kind { KIND_FORK_EXIT, KIND_EXEC, KIND_HOOK_OPEN, KIND_HOOK_CONNECT, KIND_HOOK_SELECTED, KIND_COUNT };
+static const char *const kind_names[] = {"fork + exit of a worker", "exec over exec",
+    "hook of a known process: file", "hook of a known process: sock", "the same, with a selector"};
+
+static void tell_policies(void)
+{
+    static const char selector[] = "pod\0app\0In\0002\0cart\0checkout\0container\0name\0In\0001\0server";
+
+    produce(make_policy(&bench.record,
+        &(struct make_policy){.hook_id = KIND_HOOK_OPEN,
+            .kind = RECORD_HOOK_LSM,
+            .name = "file-monitoring",
+            .function = "file_open"},
+        clock_boot_ns()));
+    for (uint32_t id = KIND_HOOK_CONNECT; id <= KIND_HOOK_SELECTED; id++)
+        produce(make_policy(&bench.record,
+            &(struct make_policy){.hook_id = id,
+                .kind = RECORD_HOOK_KPROBE,
+                .name = "connections",
+                .function = "tcp_connect",
+                .message = "Outgoing connection",
+                .selector = id == KIND_HOOK_SELECTED ? selector : NULL,
+                .selector_size = id == KIND_HOOK_SELECTED ? sizeof(selector) - 1 : 0},
+            clock_boot_ns()));
+    (void)consume();
+}
+
+static void produce_hook(enum kind kind, uint32_t who)
+{
+    static const struct record_arg_sock sock = {.cookie = UINT64_C(4711474711),
+        .family = 2,
+        .type = 1,
+        .protocol = 6,
+        .state = 2,
+        .sport = 40112,
+        .dport = 443,
+        .saddr = {10, 244, 0, 7},
+        .daddr = {104, 198, 14, 52}};
+    struct record_hook *hook =
+        make_hook(&bench.record, key_of(who), cgroup_of(who / 100), clock_boot_ns(), (uint32_t)kind);
+
+    if (kind == KIND_HOOK_OPEN)
+        make_arg_path(
+            &bench.record, 0, RECORD_ARG_FILE, "/var/lib/checkout/sessions/4711.json", 0100640, 02, -1);
+    else
+        make_arg(&bench.record, 0, RECORD_ARG_SOCK, &sock, sizeof(sock), NULL, 0);
+    produce(&hook->header);
+}
 
 /* One chunk of records. Returns how many events. */
 static unsigned produce_chunk(enum kind kind, unsigned *seed)
@@ -218,6 +264,8 @@ static unsigned produce_chunk(enum kind kind, unsigned *seed)
 
             produce(make_fork(&bench.record, child, key_of(who), cgroup_of(who / 100), clock_boot_ns()));
             produce(make_exit(&bench.record, child, cgroup_of(who / 100), clock_boot_ns(), 0));
+        } else if (kind >= KIND_HOOK_OPEN) {
+            produce_hook(kind, who);
         } else {
             produce(
                 make_process(&bench.record, RECORD_EXEC, key_of(who), key_of(who / 100), cgroup_of(who / 100),
@@ -255,7 +303,7 @@ static void measure(enum kind kind, double seconds)
         events += count;
     }
     qsort(ns, ROUNDS, sizeof(ns[0]), by_value);
-    printf("%-26s %6.0f ns an event (%.0f to %.0f), %7.0f events/s a core, %llu bytes a line\n",
+    printf("%-30s %6.0f ns an event (%.0f to %.0f), %7.0f events/s a core, %llu bytes a line\n",
         kind_names[kind], ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1], 1e9 / ns[ROUNDS / 2],
         (unsigned long long)(bytes / events));
 }
@@ -268,13 +316,15 @@ int main(int argc, char **argv)
 
     open_all(folder);
     fill_tables();
+    tell_policies();
     printf("loop %s; %zu processes, %zu containers, %zu Pods\n", loop_describe(bench.loop),
         bench.pipeline.processes.count, bench.pipeline.containers.container_count,
         pod_table_count(bench.pods));
     for (int kind = 0; kind < KIND_COUNT; kind++)
         measure((enum kind)kind, seconds);
-    if (bench.pipeline.counters.emitted_without_pod || bench.pipeline.counters.records_malformed)
-        fail("events without Pod, or records malformed", -EBADMSG);
+    if (bench.pipeline.counters.emitted_without_pod || bench.pipeline.counters.records_malformed ||
+        bench.pipeline.counters.hooks_unnamed || bench.pipeline.counters.hooks_not_selected)
+        fail("events without Pod or policy, or records malformed", -EBADMSG);
     (void)snprintf(path, sizeof(path), "%s/podkin-bench-%d.json", folder, (int)getpid());
     (void)unlink(path);
     (void)snprintf(path, sizeof(path), "%s/podkin-bench-%d.json.1", folder, (int)getpid());

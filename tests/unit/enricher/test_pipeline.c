@@ -70,7 +70,17 @@ static void random_run(unsigned seed)
         uint64_t group = groups[next(&seed, 3)];
         const struct record_header *record = NULL;
 
-        if (what < 60)
+        if (what < 25)
+            record = &make_hook(&kit.record, key, group, ++number, 1 + next(&seed, 4))->header;
+        else if (what < 26)
+            record = make_policy(&kit.record,
+                &(struct make_policy){.hook_id = 1 + next(&seed, 4),
+                    .kind = RECORD_HOOK_LSM,
+                    .flags = next(&seed, 2) ? RECORD_POLICY_GONE : 0,
+                    .name = "p",
+                    .function = "f"},
+                ++number);
+        else if (what < 60)
             record = make_exec(&kit.record, key, (struct make_key){5000 + next(&seed, RANDOM_PROCESSES), 1},
                 group, ++number, "/x");
         else if (what < 70)
@@ -83,7 +93,7 @@ static void random_run(unsigned seed)
             kit.room = next(&seed, 50);
         if (!record)
             continue;
-        fed += record->type == RECORD_EXEC;
+        fed += record->type == RECORD_EXEC || record->type == RECORD_HOOK;
         while (kit_try(record) == -EAGAIN) {
             kit.room = next(&seed, 20);
             pipeline_turn(&kit.pipeline, kit.now);
@@ -96,8 +106,8 @@ static void random_run(unsigned seed)
     cr_expect_eq(hold_count(kit.hold), 0);
     cr_assert_eq(kit.line_count, fed);
     for (size_t i = 0; i < kit.line_count; i++) {
-        json_t *line = kit_parse(i),
-               *process = json_object_get(json_object_get(line, "process_exec"), "process");
+        json_t *line = kit_parse(i), *event = json_object_iter_value(json_object_iter(line)),
+               *process = json_object_get(event, "process");
         unsigned who = (unsigned)json_integer_value(json_object_get(process, "pid")) - 5000;
         const char *id = strrchr(json_string_value(json_object_get(line, "id")), '-') + 1;
         uint64_t seq = strtoull(id, NULL, 10);
