@@ -25,6 +25,14 @@ static enum probe_kind wanted_kind(void)
     return kind && strcmp(kind, "raw_tp") == 0 ? PROBE_KIND_RAW_TP : PROBE_KIND_AUTO;
 }
 
+unsigned observe_rounds(unsigned rounds)
+{
+    const char *text = getenv("PODKIN_TEST_SLOWNESS");
+    unsigned slowness = text ? (unsigned)strtoul(text, NULL, 10) : 1;
+
+    return slowness > 1 && slowness < rounds ? rounds / slowness : rounds;
+}
+
 static struct observer *begin(const struct probe_options *options)
 {
     struct observer *observer = calloc(1, sizeof(*observer));

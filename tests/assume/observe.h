@@ -28,6 +28,9 @@ struct observer *observe_begin_small(size_t ring_bytes);
 struct observer *observe_begin_v1(const char *controller, char **ret_root, uint32_t *ret_id);
 void observe_end(struct observer *observer);
 
+/* How many rounds of a test that tries its luck: `rounds`, or the part of it that PODKIN_TEST_SLOWNESS (2, 10 …: an emulated machine) leaves. */
+unsigned observe_rounds(unsigned rounds);
+
 /* Takes over what has been reported so far; each record must pass record_check(). */
 void observe_drain(struct observer *observer);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,6 +131,16 @@ static void *move_thread(void *arg)
     return NULL;
 }
 
+/* A thread that was joined may not have left its cgroup yet. */
+static int remove_once_empty(const char *path)
+{
+    int r;
+
+    while ((r = rmdir(path)) < 0 && errno == EBUSY)
+        (void)sched_yield();
+    return r;
+}
+
 static int move_a_thread(void *arg)
 {
     char inner[300];
@@ -144,7 +155,7 @@ static int move_a_thread(void *arg)
         return 2;
     pthread_join(thread, NULL);
     observe_write(observe_cgroup_root(), "cgroup.procs", "0");
-    return rmdir(inner) ? 3 : 0;
+    return remove_once_empty(inner) ? 3 : 0;
 }
 
 Test(cgroup, a_single_thread_that_moves_is_not_its_process_moving)

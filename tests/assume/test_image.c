@@ -302,6 +302,7 @@ Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
     struct observer *o = observe_begin();
     char root[] = "/dev/shm/podkin-rename-XXXXXX"; /* where renaming is fast */
     char short_path[128], long_path[512], name[231];
+    const unsigned rounds = observe_rounds(1000);
     size_t seen = 0;
     pid_t renamer;
 
@@ -313,7 +314,7 @@ Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
     cr_assert_eq(mkdir(short_path, 0700), 0);
     cr_assert_eq(chdir(short_path), 0);
     renamer = start_renaming(short_path, long_path);
-    for (int i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < rounds; i++) {
         int status;
         pid_t pid;
 
@@ -336,7 +337,7 @@ Test(image, cwd_that_is_renamed_meanwhile_has_nothing_of_the_kernels_memory)
         if (strncmp(cwd, root, strlen(root)) == 0 && cwd[strlen(root)] == '/')
             cr_expect(strcmp(cwd, short_path) == 0 || strcmp(cwd, long_path) == 0, "%s", cwd);
     }
-    cr_expect_geq(seen, 1000);
+    cr_expect_geq(seen, rounds);
     cr_assert_eq(chdir("/"), 0);
     (void)rmdir(short_path);
     (void)rmdir(long_path);

@@ -4,6 +4,7 @@
  * with, so it shares no line with it.
  */
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -44,10 +45,14 @@ struct {
 
 const volatile int v1_controller = -1; /* enum cgroup_subsys_id; -1: v2 */
 
+/* Else those that user space has put into the map. */
+const volatile bool every_cgroup = false;
+
 static struct oracle_counts *counts_of(struct task_struct *task)
 {
     struct css_set *set = BPF_CORE_READ(task, cgroups);
     struct cgroup_subsys_state *css = NULL;
+    struct oracle_counts zero = {0};
     __u64 id;
 
     if (v1_controller < 0) {
@@ -58,6 +63,8 @@ static struct oracle_counts *counts_of(struct task_struct *task)
         id = BPF_CORE_READ(css, cgroup, kn, id);
     }
 
+    if (every_cgroup)
+        bpf_map_update_elem(&counts, &id, &zero, BPF_NOEXIST);
     return bpf_map_lookup_elem(&counts, &id);
 }
 
