@@ -32,14 +32,6 @@ _Static_assert(sizeof(struct image_scratch) <= 32768, "what a per-CPU map may ho
  * loaded. */
 volatile __u32 host_mnt_ns = 0;
 
-static __always_inline __u64 kernel_cap_read(const kernel_cap_t *cap)
-{
-    __u64 bits = 0;
-
-    bpf_core_read(&bits, sizeof(bits), cap);
-    return bits;
-}
-
 static __always_inline void image_fill_credentials(
     struct record_process *r, struct task_struct *task, enum access access)
 {

@@ -96,6 +96,7 @@ struct cred {
     kernel_cap_t cap_inheritable;
     kernel_cap_t cap_permitted;
     kernel_cap_t cap_effective;
+    unsigned int securebits;
     struct user_namespace *user_ns;
 };
 
@@ -105,6 +106,7 @@ struct super_block {
 
 struct inode {
     struct super_block *i_sb;
+    unsigned short i_mode;
     unsigned long i_ino;
     unsigned int i_nlink;
 };
@@ -123,10 +125,13 @@ struct dentry {
     struct hlist_bl_node d_hash;
     struct dentry *d_parent;
     struct qstr d_name;
+    struct inode *d_inode;
+    struct super_block *d_sb;
 };
 
 struct vfsmount {
     struct dentry *mnt_root;
+    struct super_block *mnt_sb;
 };
 
 struct mount {
@@ -144,6 +149,20 @@ struct path {
 struct file {
     struct path f_path;
     struct inode *f_inode;
+    unsigned int f_flags;
+};
+
+struct filename {
+    const char *name;
+};
+
+struct fdtable {
+    unsigned int max_fds;
+    struct file **fd;
+};
+
+struct files_struct {
+    struct fdtable *fdt;
 };
 
 struct fs_struct {
@@ -186,7 +205,12 @@ struct signal_struct {
     unsigned int flags;
 };
 
+struct thread_info {
+    __u32 status; /* x86 */
+};
+
 struct task_struct {
+    struct thread_info thread_info;
     unsigned int flags;
     int exit_code;
     int pid;
@@ -199,6 +223,7 @@ struct task_struct {
     const struct cred *real_cred;
     char comm[16];
     struct fs_struct *fs;
+    struct files_struct *files;
     struct nsproxy *nsproxy;
     struct signal_struct *signal;
     kuid_t loginuid; /* with CONFIG_AUDIT */
@@ -206,8 +231,75 @@ struct task_struct {
 };
 
 struct linux_binprm {
+    struct file *file;
     const char *filename;
 };
+
+/* ---- sockets and packets */
+
+struct in6_addr {
+    __u8 bytes[16];
+};
+
+typedef struct {
+    __s64 counter;
+} atomic64_t;
+
+/* Some of these stand in unions and unnamed structs there; CO-RE looks into them. */
+struct sock_common {
+    __be32 skc_daddr;
+    __be32 skc_rcv_saddr;
+    __be16 skc_dport;
+    __u16 skc_num;
+    unsigned short skc_family;
+    unsigned char skc_state;
+    struct in6_addr skc_v6_daddr;
+    struct in6_addr skc_v6_rcv_saddr;
+    atomic64_t skc_cookie;
+};
+
+struct sock {
+    struct sock_common __sk_common;
+    __u32 sk_priority;
+    __u32 sk_mark;
+    __u16 sk_type;
+    __u16 sk_protocol;
+};
+
+struct socket {
+    struct sock *sk;
+};
+
+struct sk_buff {
+    struct sock *sk;
+    unsigned int len;
+    __u32 priority;
+    __u32 mark;
+    __u16 network_header;
+    unsigned char *head;
+};
+
+/* ---- buffers in pieces */
+
+struct iovec {
+    void *iov_base;
+    __u64 iov_len;
+};
+
+struct iov_iter {
+    __u8 iter_type;
+    __u64 iov_offset;
+    __u64 count;
+    const struct iovec *__iov;
+    void *ubuf;
+    unsigned long nr_segs;
+};
+
+struct iov_iter___before_6_4 {
+    const struct iovec *iov;
+};
+
+enum iter_type { ITER_UBUF, ITER_IOVEC, ITER_BVEC, ITER_KVEC };
 
 struct seq_file;
 
@@ -227,3 +319,5 @@ struct bpf_iter__task {
 /* include/linux/sched.h, include/linux/sched/signal.h */
 #define PF_KTHREAD        0x00200000
 #define SIGNAL_GROUP_EXIT 0x00000004
+/* arch/x86/include/asm/thread_info.h */
+#define TS_COMPAT 0x0002

@@ -25,11 +25,11 @@ const volatile __u64 epoch_ns = 0;   /* sequence numbers begin here */
 const volatile __u64 ring_bytes = 0; /* size of `ring` */
 
 /* Whether the ring was found above a quarter and not below since; on a line of its own: all CPUs read it
- * for each record. */
+ * for each record. In a section of its own: a map that all objects with this ring share. */
 struct {
     __u32 above_quarter;
     __u32 padding[15];
-} wakeup __attribute__((aligned(64)));
+} wakeup __attribute__((aligned(64))) SEC(".data.wakeup") = {0};
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -61,6 +61,14 @@ static __always_inline void task_fill_header(
     header->tid = READ(access, task, pid);
 }
 
+static __always_inline __u64 kernel_cap_read(const kernel_cap_t *cap)
+{
+    __u64 bits = 0;
+
+    bpf_core_read(&bits, sizeof(bits), cap);
+    return bits;
+}
+
 /* A process's number inside its own pid namespace, and that namespace. */
 struct pid_in_namespace {
     struct pid_namespace *ns;
