@@ -177,21 +177,32 @@ static struct process *find_or_make(
     return process;
 }
 
+/* Else its id is of another tree. */
+static bool is_of_our_hierarchy(const struct pipeline *pipeline, const struct record_cgroup *record)
+{
+    return record->hierarchy_id == pipeline->containers.hierarchy_id;
+}
+
 static void apply_cgroup(struct pipeline *pipeline, const struct record_cgroup *record, uint64_t now_ns)
 {
     const char *path = (const char *)record + record->path.offset;
     struct container *stand_in, *container = NULL;
     struct cgroup *cgroup;
 
+    if (!is_of_our_hierarchy(pipeline, record))
+        return;
     if (record->header.cgroup_id == 0 || record->path.size == 0) /* no cgroup's number; could not be read */
         return;
+    if (record->header.type == RECORD_CGROUP_MKDIR || record->header.type == RECORD_SNAPSHOT_CGROUP)
+        container_table_forget_other(
+            &pipeline->containers, record->header.cgroup_id, path, record->path.size);
     cgroup = container_table_add(
         &pipeline->containers, record->header.cgroup_id, path, record->path.size, &stand_in);
     if (cgroup) {
         container = container_ref(cgroup->container);
-        resolve_container(pipeline, container, now_ns);
         if (record->header.type == RECORD_CGROUP_RMDIR)
             container_table_mark_removed(&pipeline->containers, cgroup, now_ns);
+        resolve_container(pipeline, container, now_ns);
     }
     if (stand_in) {
         if (container)
@@ -227,7 +238,7 @@ static void apply_attach(struct pipeline *pipeline, const struct record_cgroup *
     struct process *process = process_table_find(&pipeline->processes, header->tgid, header->start_ns);
 
     apply_cgroup(pipeline, record, now_ns);
-    if (!process)
+    if (!process || !is_of_our_hierarchy(pipeline, record))
         return;
     if (header->cgroup_id && record->path.size &&
         !container_table_find(&pipeline->containers, header->cgroup_id)) /* C3 */
@@ -406,6 +417,7 @@ static void snapshot_cgroup(struct pipeline *pipeline, const struct record_cgrou
 {
     struct cgroup *cgroup;
 
+    container_table_use_hierarchy(&pipeline->containers, record->hierarchy_id);
     apply_cgroup(pipeline, record, record->header.time_ns);
     cgroup = container_table_find(&pipeline->containers, record->header.cgroup_id);
     if (cgroup)

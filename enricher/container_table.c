@@ -167,6 +167,19 @@ static struct container *container_get(struct container_table *table, const stru
     return c ? container_ref(c) : container_new(table, identity);
 }
 
+/* Whether the path ends with the container's own cgroup: what is above is the Pod's. */
+static bool is_own_cgroup(const struct container *container, const char *path, size_t size)
+{
+    struct cgroup_identity above;
+
+    if (container->identity.role == CGROUP_ROLE_NONE)
+        return false;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    cgroup_path_parse(path, size, &above);
+    return !same_identity(&above, &container->identity);
+}
+
 /* How many cgroups that are there count against the same allowance. */
 static size_t count_with(const struct container_table *table, const struct container *container)
 {
@@ -212,6 +225,44 @@ static struct cgroup *cgroup_insert(
     return cgroup;
 }
 
+static bool has_path(const struct cgroup *cgroup, const char *path, size_t size)
+{
+    size_t kept = strnlen(path, size < CGROUP_PATH_KEPT ? size : CGROUP_PATH_KEPT);
+
+    return strlen(cgroup->path) == kept && memcmp(cgroup->path, path, kept) == 0;
+}
+
+/* Takes a cgroup off the table. */
+static void forget(struct container_table *table, struct cgroup *cgroup)
+{
+    struct cgroup **link = &table->cgroups[id_bucket(cgroup->id)];
+
+    while (*link != cgroup)
+        link = &(*link)->next;
+    *link = cgroup->next;
+    if (!cgroup->removed_ns) {
+        count_cgroup(table, cgroup->container, false);
+        cgroup_free(table, cgroup);
+        return;
+    }
+    link = &table->removed_first;
+    while (*link != cgroup)
+        link = &(*link)->removed_next;
+    *link = cgroup->removed_next;
+    if (!*link)
+        table->removed_last = link;
+    cgroup_free(table, cgroup);
+}
+
+void container_table_forget_other(
+    struct container_table *table, uint64_t cgroup_id, const char *path, size_t size)
+{
+    struct cgroup *cgroup = container_table_find(table, cgroup_id);
+
+    if (cgroup && cgroup->path && !has_path(cgroup, path, size))
+        forget(table, cgroup);
+}
+
 struct cgroup *container_table_add(struct container_table *table, uint64_t cgroup_id, const char *path,
     size_t size, struct container **ret_was_unknown)
 {
@@ -240,8 +291,40 @@ struct cgroup *container_table_add(struct container_table *table, uint64_t cgrou
             return NULL;
         }
     }
+    if ((!container->first_cgroup_id || container->first_cgroup_id > cgroup_id) &&
+        is_own_cgroup(container, path, size))
+        container->first_cgroup_id = cgroup_id;
     cgroup->path = strndup(path, size < CGROUP_PATH_KEPT ? size : CGROUP_PATH_KEPT);
     return cgroup;
+}
+
+/* Another hierarchy's order says nothing in this one; a stand-in's path will never come. */
+static void forget_hierarchy(void *arg, struct container *container)
+{
+    (void)arg;
+    container->first_cgroup_id = 0;
+    container->cgroup_count = 0;
+}
+
+void container_table_use_hierarchy(struct container_table *table, uint32_t hierarchy_id)
+{
+    if (table->hierarchy_id == hierarchy_id)
+        return;
+    table->hierarchy_id = hierarchy_id;
+    for (size_t i = 0; i < CGROUP_BUCKETS; i++) {
+        while (table->cgroups[i]) {
+            struct cgroup *cgroup = table->cgroups[i];
+
+            table->cgroups[i] = cgroup->next;
+            cgroup->container->path_unknown = false;
+            cgroup_free(table, cgroup);
+        }
+    }
+    container_table_for_each(table, forget_hierarchy, NULL);
+    table->host->cgroup_count = 0;
+    table->unknown_count = 0;
+    table->removed_first = NULL;
+    table->removed_last = &table->removed_first;
 }
 
 struct container *container_table_get(struct container_table *table, const char *path, size_t size)
@@ -317,6 +400,11 @@ static void for_uid(struct container_table *table, const char *uid, container_fn
         if (!strcmp(c->identity.pod_uid, uid))
             fn(arg, c);
     }
+}
+
+void container_table_for_uid(struct container_table *table, const char *uid, container_fn *fn, void *arg)
+{
+    for_uid(table, uid, fn, arg);
 }
 
 static void for_id(struct container_table *table, const char *id, container_fn *fn, void *arg)

@@ -7,7 +7,8 @@
  * container id, role). It carries what its processes share: the state of knowledge, the queue of events that wait for it, the timer that looks again, and the
  * rendered JSON of the Pod.
  *
- * C1  a container's identity never changes; a cgroup's container changes only when its path becomes known
+ * C1  a container's identity never changes; a cgroup's container changes only when its path becomes known, or when the id turns out to be of another
+ *     cgroup now: it was removed unseen, or the collector goes by another hierarchy, whose ids are its own
  * C2  a removed cgroup stays findable for the grace time: late events are its own
  * C3  the table is bounded (max_cgroups); beyond, the removed go first, then a new cgroup is refused: its processes inherit, and one that is
  *     moved there is told where by the record of its move
@@ -40,6 +41,8 @@ struct container {
     struct container *uid_next, *id_next; /* index chains */
     struct container *release_next;       /* on the list of those whose queue is being let go */
     struct cgroup_identity identity;
+    uint64_t
+        first_cgroup_id; /* the container's own cgroup, not one below it; grows with each that the kernel makes. 0: not known */
     struct pod *pod; /* referenced; NULL: not known */
     struct container_fragment fragment;
     uint64_t fragment_version; /* pod->version that it was rendered from */
@@ -57,6 +60,7 @@ struct container {
     bool given_up; /* negative cache: a deadline has passed; events go out as they are until there is news */
     bool evicted;  /* let go because the hold store was full */
     bool releasing;
+    bool sandbox;      /* the Pod's, by what stands beside it (resolve.c) */
     bool path_unknown; /* stands for a cgroup of which only the id is known */
     bool updating;     /* on the list of those whose corrections go out */
     struct container *update_next;
@@ -77,7 +81,8 @@ struct container_table {
     struct cgroup **cgroups;
     struct container **by_uid, **by_id;
     size_t cgroup_count, container_count, max_cgroups;
-    size_t unknown_count; /* cgroups that are there and have a stand-in */
+    uint32_t hierarchy_id; /* that the ids are of */
+    size_t unknown_count;  /* cgroups that are there and have a stand-in */
     struct cgroup *removed_first, **removed_last;
     struct container *host; /* the one for everything outside Pods */
     uint64_t refused;
@@ -92,11 +97,16 @@ int container_table_init(struct container_table *table, size_t max_cgroups,
     void (*gone)(void *arg, struct container *), void *arg);
 void container_table_deinit(struct container_table *table);
 
+/* The ids that come are of this hierarchy: those of another one are forgotten. The containers stay, as long as something refers to them. */
+void container_table_use_hierarchy(struct container_table *table, uint32_t hierarchy_id);
 struct cgroup *container_table_find(const struct container_table *table, uint64_t cgroup_id);
 /* A cgroup and its path. Known already without a path: it gets its container now, and *ret_was_unknown the stand-in whose queue must be placed anew (referenced; may be NULL).
  * NULL: C3. */
 struct cgroup *container_table_add(struct container_table *table, uint64_t cgroup_id, const char *path,
     size_t size, struct container **ret_was_unknown);
+/* A cgroup of this id has been made, or is there: one that had the id with another path is no more (C1). */
+void container_table_forget_other(
+    struct container_table *table, uint64_t cgroup_id, const char *path, size_t size);
 /* A cgroup of which only the id is known, with a stand-in container that waits for the path. NULL: C3. */
 struct cgroup *container_table_add_unknown(struct container_table *table, uint64_t cgroup_id);
 /* The container that a path names, whether or not there is room for its cgroup. One reference for the caller; NULL when memory is short. */
@@ -110,6 +120,8 @@ size_t container_table_expire(struct container_table *table, uint64_t before_ns,
 typedef void container_fn(void *arg, struct container *container);
 void container_table_for_pod(
     struct container_table *table, const struct pod *pod, container_fn *fn, void *arg);
+/* Calls fn for each container below the cgroup of this Pod UID (or config hash). */
+void container_table_for_uid(struct container_table *table, const char *uid, container_fn *fn, void *arg);
 /* Calls fn for every container. */
 void container_table_for_each(struct container_table *table, container_fn *fn, void *arg);
 

@@ -68,6 +68,8 @@ static const char *role_of(const struct process *process, const struct container
         return "monitor";
     if (process->image && process->image->flags & RECORD_PROCESS_BINARY_HOST_MNT)
         return "runtime"; /* runc-init and the like: not the container's own file system yet */
+    if (container->sandbox)
+        return "sandbox";
     return "workload";
 }
 

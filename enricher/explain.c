@@ -92,9 +92,13 @@ static void explain_pod(const struct container *container, struct text *out)
     if (!pod)
         return;
     step(out, "container",
-        status ? NULL : "in no status of the Pod: the sandbox, or the kubelet has not told yet");
+        status || container->sandbox
+            ? NULL
+            : "in no status of the Pod: the sandbox, or the kubelet has not told yet");
     if (status && status->name)
         value(out, status->name);
+    else if (container->sandbox)
+        value(out, "the Pod's sandbox: a younger container is in its status, this one is not");
     text_append_char(out, '}');
     if (!pod->complete) {
         step(out, "labels", "only the log directory knows this Pod");

@@ -440,6 +440,17 @@ struct pod *pod_table_find_by_container(struct pod_table *table, const char *con
     return pod_index_find(&table->containers, container_id);
 }
 
+bool pod_status_has(const struct pod *pod, const char *container_id)
+{
+    for (int source = POD_SOURCE_LOGDIR + 1; source < POD_SOURCE_COUNT; source++) {
+        const struct message *message = &pod->private->messages[source];
+
+        if (message->present && pod_find_container(&message->pod, container_id))
+            return true;
+    }
+    return false;
+}
+
 void pod_ref(struct pod *pod)
 {
     pod->refs++;

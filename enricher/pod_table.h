@@ -107,6 +107,9 @@ struct pod *pod_table_find(struct pod_table *table, const char *uid);
 struct pod *pod_table_find_by_container(struct pod_table *table, const char *container_id);
 /* The container of this Pod that has or had this id; NULL: not in any status yet. */
 const struct pod_container *pod_find_container(const struct pod *pod, const char *container_id);
+/* Whether a source that tells all of a Pod's containers together has told this id: not the log directory, where one name
+ * comes after the other. Of a Pod of the table. */
+bool pod_status_has(const struct pod *pod, const char *container_id);
 void pod_ref(struct pod *pod);
 void pod_unref(struct pod *pod);
 size_t pod_table_count(const struct pod_table *table);

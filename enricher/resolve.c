@@ -33,6 +33,50 @@ static struct pod *find_pod(const struct pipeline *pipeline, const struct contai
     return pod;
 }
 
+struct siblings {
+    const struct container *of;
+    bool older, younger_known;
+};
+
+static void on_sibling(void *arg, struct container *sibling)
+{
+    struct siblings *siblings = arg;
+    const struct container *of = siblings->of;
+
+    if (sibling == of || !sibling->first_cgroup_id)
+        return;
+    if (sibling->identity.role == of->identity.role && sibling->cgroup_count > 0 &&
+        sibling->first_cgroup_id < of->first_cgroup_id)
+        siblings->older = true;
+    if (sibling->identity.role == CGROUP_ROLE_CONTAINER && sibling->first_cgroup_id > of->first_cgroup_id &&
+        pod_status_has(of->pod, sibling->identity.container_id))
+        siblings->younger_known = true;
+}
+
+/*
+ * A sandbox looks like any container and is in no status, as is a container that has just started. The kubelet tells
+ * them apart: it starts a Pod's containers one after the other and lists all of them in each status that it writes. So
+ * one that is missing there while a younger one is listed is none of them. That it is the oldest that is still there
+ * keeps an earlier run of a container, which no status names any more, from being taken for it.
+ */
+static bool is_sandbox(struct pipeline *pipeline, const struct container *container)
+{
+    struct siblings siblings = {.of = container};
+    enum cgroup_role role = container->identity.role;
+
+    if (role == CGROUP_ROLE_SANDBOX)
+        return true; /* its path says so */
+    if (!container->pod || (role != CGROUP_ROLE_CONTAINER && role != CGROUP_ROLE_MONITOR) ||
+        pod_find_container(container->pod, container->identity.container_id))
+        return false;
+    if (container->sandbox)
+        return true; /* it stays one, when its containers are gone too */
+    if (!container->identity.pod_uid[0] || !container->first_cgroup_id || container->cgroup_count == 0)
+        return false;
+    container_table_for_uid(&pipeline->containers, container->identity.pod_uid, on_sibling, &siblings);
+    return siblings.younger_known && !siblings.older;
+}
+
 static enum container_state state_with(const struct pipeline *pipeline, const struct container *container)
 {
     const struct pod *pod = container->pod;
@@ -42,7 +86,7 @@ static enum container_state state_with(const struct pipeline *pipeline, const st
         return CONTAINER_PENDING;
     if (!pod->complete && !pipeline->options->names_suffice)
         return CONTAINER_POD_ONLY;
-    if (id[0] && !pod_find_container(pod, id))
+    if (id[0] && !container->sandbox && !pod_find_container(pod, id))
         return CONTAINER_POD_ONLY;
     return CONTAINER_COMPLETE;
 }
@@ -104,6 +148,29 @@ static bool never_waits(const struct pipeline *pipeline, enum container_state st
                : pipeline->options->container_timeout_ns == 0 || pipeline->options->hold_timeout_ns == 0;
 }
 
+struct news {
+    struct pipeline *pipeline;
+    uint64_t now_ns;
+};
+
+static void on_unnamed_sibling(void *arg, struct container *sibling)
+{
+    const struct news *news = arg;
+
+    if (sibling->state == CONTAINER_POD_ONLY)
+        resolve_container(news->pipeline, sibling, news->now_ns);
+}
+
+/* What is learned of one container may tell what another one is. */
+static void resolve_siblings(struct pipeline *pipeline, const struct container *container, uint64_t now_ns)
+{
+    struct news news = {pipeline, now_ns};
+
+    if (container->identity.role == CGROUP_ROLE_CONTAINER && container->identity.pod_uid[0])
+        container_table_for_uid(
+            &pipeline->containers, container->identity.pod_uid, on_unnamed_sibling, &news);
+}
+
 void resolve_container(struct pipeline *pipeline, struct container *container, uint64_t now_ns)
 {
     enum container_state before = container->state, state;
@@ -118,6 +185,7 @@ void resolve_container(struct pipeline *pipeline, struct container *container, u
         if (pod)
             set_pod(container, pod);
     }
+    container->sandbox = is_sandbox(pipeline, container);
     state = state_with(pipeline, container);
     container->state = (uint8_t)state;
     if (!container->fragment.data ||
@@ -138,6 +206,8 @@ void resolve_container(struct pipeline *pipeline, struct container *container, u
         release_schedule(pipeline, container, now_ns);
     else if (container->waiting_since_ns)
         arm(pipeline, container, now_ns); /* the Pod has come: the shorter deadline holds */
+    if (state == CONTAINER_COMPLETE)
+        resolve_siblings(pipeline, container, now_ns);
 }
 
 void resolve_dissolve(struct pipeline *pipeline, struct container *stand_in, uint64_t now_ns)
@@ -145,11 +215,6 @@ void resolve_dissolve(struct pipeline *pipeline, struct container *stand_in, uin
     stand_in->given_up = true;
     release_schedule(pipeline, stand_in, now_ns);
 }
-
-struct news {
-    struct pipeline *pipeline;
-    uint64_t now_ns;
-};
 
 static void on_pod_container(void *arg, struct container *container)
 {

@@ -80,8 +80,84 @@ Test(container_table, path_that_comes_late_hands_out_the_stand_in)
 
 Test(container_table, same_cgroup_told_twice_stays_as_it_is)
 {
-    cr_expect_eq(add(10, CRI), add(10, "/else"));
+    struct cgroup *cgroup = add(10, CRI);
+
+    cr_expect_eq(add(10, CRI), cgroup);
+    cr_expect_eq(add(10, "/else"), cgroup);
+    container_table_forget_other(&table, 10, CRI, strlen(CRI));
+    cr_expect_eq(container_table_find(&table, 10), cgroup);
     cr_expect_eq(table.cgroup_count, 1);
+}
+
+/* As apply.c does when a cgroup is made. */
+static struct cgroup *make(uint64_t id, const char *path)
+{
+    container_table_forget_other(&table, id, path, strlen(path));
+    return add(id, path);
+}
+
+Test(container_table, id_that_is_made_with_another_path_is_another_cgroup)
+{
+    struct container *before = container_ref(add(10, CRI)->container), *after;
+
+    after = make(10, OTHER)->container;
+    cr_expect_neq(after, before);
+    cr_expect_str_eq(after->identity.pod_uid, "22222222-2222-4222-8222-222222222222");
+    cr_expect_eq(after->cgroup_count, 1);
+    cr_expect_eq(before->cgroup_count, 0);
+    cr_expect_eq(before->refs, 1, "only ours is left");
+    container_unref(before);
+    cr_expect_eq(table.cgroup_count, 1);
+}
+
+Test(container_table, id_of_a_removed_cgroup_that_is_used_again_is_not_the_old_one)
+{
+    add(9, "/a");
+    container_table_mark_removed(&table, container_table_find(&table, 9), 400);
+    container_table_mark_removed(&table, add(10, CRI), 500);
+    add(11, "/b");
+    container_table_mark_removed(&table, container_table_find(&table, 11), 600);
+    cr_expect_str_eq(make(10, OTHER)->container->identity.pod_uid, "22222222-2222-4222-8222-222222222222");
+    cr_expect_eq(container_table_find(&table, 10)->removed_ns, 0);
+    cr_expect_eq(container_table_expire(&table, 1000, 10), 2, "the two that were removed");
+    cr_expect_not_null(container_table_find(&table, 10));
+    container_table_mark_removed(&table, container_table_find(&table, 10), 1500);
+    cr_expect_eq(container_table_expire(&table, 2000, 10), 1);
+    cr_expect_eq(table.cgroup_count, 0);
+}
+
+Test(container_table, ids_of_another_hierarchy_are_forgotten_and_their_containers_stay)
+{
+    struct container *container = container_ref(add(10, CRI)->container);
+    const struct cgroup *unknown = container_table_add_unknown(&table, 11);
+    struct container *stand_in = container_ref(unknown->container);
+
+    container_table_mark_removed(&table, add(12, "/x"), 5);
+    container_table_use_hierarchy(&table, 0);
+    cr_expect_not_null(container_table_find(&table, 10), "nothing has changed");
+    container_table_use_hierarchy(&table, 8);
+    cr_expect_null(container_table_find(&table, 10));
+    cr_expect_null(container_table_find(&table, 11));
+    cr_expect_eq(table.cgroup_count, 0);
+    cr_expect_eq(table.unknown_count, 0);
+    cr_expect_eq(container_table_expire(&table, UINT64_MAX, 10), 0);
+    cr_expect_not(stand_in->path_unknown, "nobody will ever tell its path");
+    cr_expect_eq(container->first_cgroup_id, 0);
+    cr_expect_eq(add(10, OTHER)->container->cgroup_count, 1);
+    cr_expect_eq(add(20, CRI)->container, container);
+    container_unref(container);
+    container_unref(stand_in);
+}
+
+Test(container_table, the_containers_own_cgroup_is_told_from_those_below)
+{
+    struct container *container = add(12, CRI "/container")->container;
+
+    cr_expect_eq(container->first_cgroup_id, 0);
+    add(11, CRI);
+    cr_expect_eq(container->first_cgroup_id, 11);
+    add(10, CRI "/docker/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+    cr_expect_eq(container->first_cgroup_id, 11);
 }
 
 Test(container_table, removed_cgroup_is_findable_until_its_grace_time_is_over)
