@@ -23,21 +23,42 @@ static __always_inline void words_of_raw(struct hook_slot *s, const struct hook_
     bpf_probe_read_kernel(s->words, size, ctx);
 }
 
+/* The hook's configuration and a slot for it; false: there is nothing to do. */
+static __always_inline bool begin(void *ctx, struct hook_config **ret_config, struct hook_slot **ret_slot)
+{
+    __u64 cookie = hook_cookie_get(ctx);
+
+    *ret_config = hook_config_find(cookie);
+    if (!*ret_config)
+        return false;
+    *ret_slot = hook_slot_claim();
+    if (!*ret_slot) {
+        hook_refuse();
+        return false;
+    }
+    (*ret_slot)->hook.hook_id = cookie;
+    return true;
+}
+
+static __always_inline int end(void *ctx, struct hook_config *c, struct hook_slot *s)
+{
+    int result;
+
+    hook_run(ctx, s, c);
+    result = s->result;
+    hook_slot_release(s);
+    return result;
+}
+
 SEC("raw_tp")
 int hook_raw_tp(void *ctx)
 {
-    struct hook_config *c = hook_config_find(ctx);
+    struct hook_config *c;
     struct hook_slot *s;
 
-    if (!c)
+    if (!begin(ctx, &c, &s))
         return 0;
-    s = hook_slot_claim();
-    if (!s) {
-        hook_refuse();
-        return 0;
-    }
     words_of_raw(s, c, ctx);
-    hook_run(ctx, s, c);
-    hook_slot_release(s);
+    end(ctx, c, s);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * A policy's hook as the programs read it: one struct hook_config a hook, in a map by hook id, and entries of shared maps by set id.
+ * A policy's hook as the programs read it: a struct hook_config, in a map by its number, and entries of shared maps by set number. Hooks on many
+ * functions that differ in nothing but the function share one. An attachment's cookie is the hook id and, in the upper half, the configuration's number.
  * Written by collector/hook_compile.c, read by bpf/hook.bpf.c, changed by nobody while it is in the map but for `suppressed`.
  *
  *   front end (kprobe, tracepoint …) ─► raw words ─► matches, cheap ones first ─► arguments ─► action, record
@@ -138,15 +139,14 @@ enum hook_config_flag {
 };
 
 struct hook_config {
-    __u32 id;
     __u32 flags; /* enum hook_config_flag */
     __u32 suppressed;
     __u8 word_count;
     __u8 match_count;
     __u8 arg_count;
-    __u8 reserved;
+    __u8 reserved[5];
     __u64 syscall; /* only this system call, in word 1 of raw sys_enter or sys_exit; ~0: not looked at */
-    struct hook_arg args[8]; /* HOOK_ARGS are used */
+    struct hook_arg args[8];       /* HOOK_ARGS are used */
     struct hook_action actions[8]; /* HOOK_SELECTORS_MAX are used */
     struct hook_match matches[HOOK_MATCHES_MAX];
     struct hook_range ranges[HOOK_RANGES_MAX];

@@ -21,16 +21,20 @@ struct {
     __type(value, __u64);
 } hook_rates SEC(".maps");
 
-/* The hook that this load of a program is for, where the kernel does not hand a cookie to its kind; 0: the cookie. */
-const volatile __u32 hook_id = 0;
+/* The cookie of the hook that this load of a program is for, where the kernel does not hand cookies to its kind; 0: it does. */
+const volatile __u64 hook_cookie = 0;
 
-static __always_inline struct hook_config *hook_config_find(void *ctx)
+/* Hook id, and in the upper half the number of its configuration. */
+static __always_inline __u64 hook_cookie_get(void *ctx)
 {
-    __u32 id = hook_id;
+    return hook_cookie ? hook_cookie : bpf_get_attach_cookie(ctx);
+}
 
-    if (!id)
-        id = bpf_get_attach_cookie(ctx);
-    return bpf_map_lookup_elem(&hook_configs, &id);
+static __always_inline struct hook_config *hook_config_find(__u64 cookie)
+{
+    __u32 number = cookie >> 32;
+
+    return bpf_map_lookup_elem(&hook_configs, &number);
 }
 
 /* Over the tail, 8 bytes at a time: what stands between the values is zero. */
@@ -68,7 +72,7 @@ __noinline int hook_rate_admits(struct hook_slot *s, struct hook_config *c, __u3
     if (!s || !c)
         return 0;
     action = &c->actions[selector & 7];
-    key.hook = c->id;
+    key.hook = s->hook.hook_id;
     if (action->rate_scope == HOOK_RATE_THREAD)
         key.scope = bpf_get_current_pid_tgid();
     else if (action->rate_scope == HOOK_RATE_PROCESS)
@@ -125,7 +129,6 @@ __noinline int hook_send(struct hook_slot *s, struct hook_config *c, __u32 selec
         return 0;
     task_fill_header(&s->hook.header, bpf_get_current_task_btf(), ACCESS_DIRECT);
     s->hook.header.time_ns = bpf_ktime_get_boot_ns();
-    s->hook.hook_id = c->id;
     s->hook.selector = selector;
     s->hook.suppressed = c->suppressed ? __sync_lock_test_and_set(&c->suppressed, 0) : 0;
     s->hook.reserved = 0;

@@ -52,7 +52,8 @@ struct {
 
 /* ---- arguments ----------------------------------------------------------------------------------------- */
 
-static __always_inline int hook_read_buffer(struct hook_slot *s, const struct hook_arg *arg, __u32 index, __u64 word)
+static __always_inline int hook_read_buffer(
+    struct hook_slot *s, const struct hook_arg *arg, __u32 index, __u64 word)
 {
     __u64 size = arg->size_word == HOOK_WORD_NONE ? arg->bytes_max : s->words[arg->size_word & 15];
     __u64 flags = arg->flags & HOOK_ARG_USER;
@@ -66,7 +67,8 @@ static __always_inline int hook_read_buffer(struct hook_slot *s, const struct ho
     return hook_read_bytes(s, index, word, size, arg->bytes_max | flags << 16);
 }
 
-static __always_inline int hook_read_object(struct hook_slot *s, const struct hook_arg *arg, __u32 index, __u64 word)
+static __always_inline int hook_read_object(
+    struct hook_slot *s, const struct hook_arg *arg, __u32 index, __u64 word)
 {
     switch (arg->read) {
     case HOOK_READ_SOCKET:
@@ -84,7 +86,8 @@ static __always_inline int hook_read_object(struct hook_slot *s, const struct ho
     }
 }
 
-static __always_inline int hook_read_named(struct hook_slot *s, const struct hook_arg *arg, __u32 index, __u64 word)
+static __always_inline int hook_read_named(
+    struct hook_slot *s, const struct hook_arg *arg, __u32 index, __u64 word)
 {
     switch (arg->read) {
     case HOOK_READ_FILE:
@@ -369,7 +372,8 @@ __noinline int hook_match_network(struct hook_slot *s, __u32 index, __u32 set, _
     return bpf_map_lookup_elem(&hook_networks, &key) != NULL;
 }
 
-static __always_inline int hook_match_sock(struct hook_slot *s, struct hook_config *c, const struct hook_match *m)
+static __always_inline int hook_match_sock(
+    struct hook_slot *s, struct hook_config *c, const struct hook_match *m)
 {
     const struct record_arg_sock *sock;
     __u64 value;
@@ -399,7 +403,8 @@ static __always_inline int hook_match_sock(struct hook_slot *s, struct hook_conf
     return hook_in_ranges(c, m->range_first, m->range_count, value, 0);
 }
 
-static __always_inline int hook_match_number(struct hook_slot *s, struct hook_config *c, const struct hook_match *m)
+static __always_inline int hook_match_number(
+    struct hook_slot *s, struct hook_config *c, const struct hook_match *m)
 {
     const struct hook_arg *arg = &c->args[m->arg & 7];
     __u64 word = s->words[arg->word & 15];
@@ -413,7 +418,8 @@ static __always_inline int hook_match_number(struct hook_slot *s, struct hook_co
     return bpf_map_lookup_elem(&hook_numbers, &key) != NULL;
 }
 
-static __always_inline int hook_match_value(struct hook_slot *s, struct hook_config *c, const struct hook_match *m)
+static __always_inline int hook_match_value(
+    struct hook_slot *s, struct hook_config *c, const struct hook_match *m)
 {
     __u8 type = c->args[m->arg & 7].type;
 

@@ -58,8 +58,7 @@ static __always_inline int hook_fail(struct hook_slot *s, __u32 index)
 }
 
 /* A value of `size` bytes stands at `position`. */
-static __always_inline int hook_keep(
-    struct hook_slot *s, __u32 index, __u64 position, __u64 size, __u8 flags)
+static __always_inline int hook_keep(struct hook_slot *s, __u32 index, __u64 position, __u64 size, __u8 flags)
 {
     struct record_arg *arg = hook_arg_of(s, index);
     __u64 end = position + size;
@@ -116,15 +115,14 @@ __noinline int hook_read_string(struct hook_slot *s, __u32 index, __u64 address,
     if (!hook_address_is_kernel(address))
         size = bpf_probe_read_user_str(value + 1, HOOK_STRING_MAX, (void *)address);
     else
-        size = flags & HOOK_ARG_USER
-                   ? -1
-                   : bpf_probe_read_kernel_str(value + 1, HOOK_STRING_MAX, (void *)address);
+        size = flags & HOOK_ARG_USER ? -1
+                                     : bpf_probe_read_kernel_str(value + 1, HOOK_STRING_MAX, (void *)address);
     if (size <= 0)
         return hook_fail(s, index);
     size = (size - 1) & (HOOK_STRING_MAX - 1);
     value->original_size = size;
-    return hook_keep(s, index, position, sizeof(*value) + size,
-        size == HOOK_STRING_MAX - 1 ? RECORD_ARG_TRUNCATED : 0);
+    return hook_keep(
+        s, index, position, sizeof(*value) + size, size == HOOK_STRING_MAX - 1 ? RECORD_ARG_TRUNCATED : 0);
 }
 
 /* `original` bytes are there, as many as `most` are taken. */
@@ -147,8 +145,7 @@ __noinline int hook_read_bytes(
     if (size && hook_copy(value + 1, size, address, most_and_flags >> 16))
         return hook_fail(s, index);
     value->original_size = original;
-    return hook_keep(
-        s, index, position, sizeof(*value) + size, size < original ? RECORD_ARG_TRUNCATED : 0);
+    return hook_keep(s, index, position, sizeof(*value) + size, size < original ? RECORD_ARG_TRUNCATED : 0);
 }
 
 /* The gathering of pieces under way. */
@@ -195,10 +192,8 @@ static long hook_gather_step(__u32 index, struct hook_gathering *g)
 __noinline int hook_read_pieces(
     struct hook_slot *s, __u32 index, __u64 pieces, __u64 count, __u64 skip_and_flags)
 {
-    struct hook_gathering g = {.slot = s,
-        .pieces = pieces,
-        .skip = skip_and_flags & 0xffffffff,
-        .flags = skip_and_flags >> 32};
+    struct hook_gathering g = {
+        .slot = s, .pieces = pieces, .skip = skip_and_flags & 0xffffffff, .flags = skip_and_flags >> 32};
     struct record_arg_bytes *value;
     __u64 filled;
 

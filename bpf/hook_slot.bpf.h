@@ -13,7 +13,8 @@
 
 /* The tail grows at `position`, a multiple of 8; masked, so that the verifier sees that the largest value fits behind it. */
 #define HOOK_POSITION_MASK 0x3fff
-#define HOOK_RECORD_BYTES  (HOOK_POSITION_MASK + 1 + sizeof(struct record_arg_sock) + HOOK_VALUE_MAX + 2 * RECORD_ALIGN)
+#define HOOK_RECORD_BYTES                                                                                    \
+    (HOOK_POSITION_MASK + 1 + sizeof(struct record_arg_sock) + HOOK_VALUE_MAX + 2 * RECORD_ALIGN)
 _Static_assert(HOOK_RECORD_BYTES < RECORD_SIZE_MAX, "a record");
 
 struct hook_slot {

@@ -129,7 +129,8 @@ static enum record_arg_type type_of_source(const struct hook_source *source)
 }
 
 /* The reader for a type at a source; NONE: the kernel has something else there. */
-static enum hook_read reader_of(enum record_arg_type type, const char *type_name, const struct hook_source *source)
+static enum hook_read reader_of(
+    enum record_arg_type type, const char *type_name, const struct hook_source *source)
 {
     enum hook_read read = arg_kinds[type].read;
 
@@ -153,16 +154,21 @@ static enum hook_read reader_of(enum record_arg_type type, const char *type_name
 static int compile_arg(struct hook_arg *ret, const struct policy_arg *arg, const struct hook_source *source,
     const struct hook_source *size, const struct hook_target *target, struct hook_error *error)
 {
-    enum record_arg_type type = arg->type ? arg->type : type_of_source(source);
+    bool is_nop = arg->type_name && strcmp(arg->type_name, "nop") == 0;
+    enum record_arg_type type = arg->type || is_nop ? arg->type : type_of_source(source);
     enum hook_read read;
     uint32_t most = arg->max_bytes ? arg->max_bytes : HOOK_BYTES_DEFAULT;
 
+    if (is_nop)
+        return 0;
+
     if (source->word == HOOK_WORD_NONE)
-        return hook_error_set(error, arg->place, -EINVAL, "%s %s has no such argument", hook_attach_name(target->attach),
-            target->name);
+        return hook_error_set(error, arg->place, -EINVAL, "%s %s has no such argument",
+            hook_attach_name(target->attach), target->name);
     if (type == RECORD_ARG_NONE)
         return hook_error_set(error, arg->place, -EINVAL,
-            "type auto: the kernel does not tell the type of this argument of %s; expected a type by name", target->name);
+            "type auto: the kernel does not tell the type of this argument of %s; expected a type by name",
+            target->name);
     read = reader_of(type, arg->type_name, source);
     if (read == HOOK_READ_NONE)
         return hook_error_set(error, arg->place, -EINVAL, "type %s: this argument of %s is a struct %s",
@@ -172,7 +178,8 @@ static int compile_arg(struct hook_arg *ret, const struct policy_arg *arg, const
         .read = (uint8_t)read,
         .word = source->word,
         .size_word = size ? size->word : HOOK_WORD_NONE,
-        .flags = (uint8_t)((arg_kinds[type].is_signed ? HOOK_ARG_SIGNED : 0) | (target->from_process ? HOOK_ARG_USER : 0)),
+        .flags = (uint8_t)((arg_kinds[type].is_signed ? HOOK_ARG_SIGNED : 0) |
+                           (target->from_process ? HOOK_ARG_USER : 0)),
         .field = source->field,
         .width = source->field == HOOK_FIELD_VALUE ? source->field_width : arg_kinds[type].width,
         .field_offset = source->field_offset,
@@ -183,8 +190,8 @@ static int compile_arg(struct hook_arg *ret, const struct policy_arg *arg, const
     return 0;
 }
 
-static int compile_args(struct hook_compiled *ret, const struct policy_hook *hook, const struct hook_target *target,
-    struct hook_error *error)
+static int compile_args(struct hook_compiled *ret, const struct policy_hook *hook,
+    const struct hook_target *target, struct hook_error *error)
 {
     int r = 0;
 
@@ -192,7 +199,8 @@ static int compile_args(struct hook_compiled *ret, const struct policy_hook *hoo
         r = compile_arg(&ret->config.args[i], &hook->args[i], &target->args[i],
             hook->args[i].size_arg_index >= 0 ? &target->sizes[i] : NULL, target, error);
     if (r == 0 && hook->return_arg.type != RECORD_ARG_NONE)
-        r = compile_arg(&ret->config.args[RECORD_HOOK_RETURN], &hook->return_arg, &target->result, NULL, target, error);
+        r = compile_arg(
+            &ret->config.args[RECORD_HOOK_RETURN], &hook->return_arg, &target->result, NULL, target, error);
     ret->config.arg_count = (uint8_t)hook->arg_count;
     return r;
 }
@@ -210,7 +218,8 @@ struct compile {
 static int add_range(struct compile *c, const struct policy_match *match, uint64_t low, uint64_t high)
 {
     if (c->range_count == HOOK_RANGES_MAX)
-        return hook_error_set(c->error, match->place, -E2BIG, "more than %d ranges and numbers in one hook", HOOK_RANGES_MAX);
+        return hook_error_set(
+            c->error, match->place, -E2BIG, "more than %d ranges and numbers in one hook", HOOK_RANGES_MAX);
     c->ret->config.ranges[c->range_count++] = (struct hook_range){.low = low, .high = high};
     return 0;
 }
@@ -272,7 +281,7 @@ static int compile_number_set(struct compile *c, const struct policy_match *matc
 /* value > low, value < low: any of them, so the widest. */
 static int compile_open_range(struct compile *c, const struct policy_match *match, struct hook_match *m)
 {
-    bool greater = match->operator== POLICY_GREATER;
+    bool greater = match->op == POLICY_GREATER;
     uint64_t most = m->is_signed ? INT64_MAX : UINT64_MAX, least = m->is_signed ? (uint64_t)INT64_MIN : 0;
     int r = 0;
 
@@ -294,7 +303,7 @@ static int compile_number(struct compile *c, const struct policy_match *match, s
 
     m->op = HOOK_MATCH_NUMBER;
     m->is_signed = arg_kinds[type].is_signed;
-    switch (match->operator) {
+    switch (match->op) {
     case POLICY_GREATER:
     case POLICY_LESS:
         return compile_open_range(c, match, m);
@@ -328,13 +337,14 @@ static void reverse(uint8_t *data, size_t size)
 static int add_text(struct compile *c, const struct policy_match *match, const struct hook_match *m,
     const struct policy_string *text)
 {
-    enum hook_table table = m->op == HOOK_MATCH_TEXT ? HOOK_TABLE_TEXTS
+    enum hook_table table = m->op == HOOK_MATCH_TEXT     ? HOOK_TABLE_TEXTS
                             : m->op == HOOK_MATCH_PREFIX ? HOOK_TABLE_PREFIXES
                                                          : HOOK_TABLE_POSTFIXES;
     struct hook_entry *entry;
 
     if (text->size > HOOK_PATTERN_MAX)
-        return hook_error_set(c->error, match->place, -E2BIG, "a text of %zu bytes; expected at most %d", text->size, HOOK_PATTERN_MAX);
+        return hook_error_set(c->error, match->place, -E2BIG, "a text of %zu bytes; expected at most %d",
+            text->size, HOOK_PATTERN_MAX);
     entry = add_entry(c, table);
     if (!entry)
         return -ENOMEM;
@@ -356,7 +366,7 @@ static int compile_text(struct compile *c, const struct policy_match *match, str
 {
     int r = 0;
 
-    switch (match->operator) {
+    switch (match->op) {
     case POLICY_PREFIX:
     case POLICY_NOT_PREFIX:
         m->op = HOOK_MATCH_PREFIX;
@@ -394,7 +404,7 @@ static int compile_network(struct compile *c, const struct policy_match *match, 
 
 static int compile_socket(struct compile *c, const struct policy_match *match, struct hook_match *m)
 {
-    switch (match->operator) {
+    switch (match->op) {
     case POLICY_SADDR:
     case POLICY_NOT_SADDR:
         m->op = HOOK_MATCH_SADDR;
@@ -432,38 +442,38 @@ static int compile_arg_match(struct compile *c, const struct policy_match *match
     if (match->arg > RECORD_HOOK_RETURN || type == RECORD_ARG_NONE)
         return hook_error_set(c->error, match->place, -EINVAL, "%s: the hook has no such argument",
             match->arg == RECORD_HOOK_RETURN ? "matchReturnArgs" : "matchArgs");
-    if (match->operator>= POLICY_SADDR && match->operator<= POLICY_STATE) {
+    if (match->op >= POLICY_SADDR && match->op <= POLICY_STATE) {
         if (!has_socket(type))
             return hook_error_set(c->error, match->place, -EINVAL, "operator %s: the argument is no socket",
-                policy_operator_name(match->operator));
+                policy_operator_name(match->op));
         return compile_socket(c, match, m);
     }
-    if (has_text(type) && match->operator<= POLICY_NOT_POSTFIX)
+    if (has_text(type) && match->op <= POLICY_NOT_POSTFIX)
         return compile_text(c, match, m);
-    if (is_number(type) && (match->operator<= POLICY_NOT_EQUAL ||
-                               (match->operator>= POLICY_GREATER && match->operator<= POLICY_MASK)))
+    if (is_number(type) &&
+        (match->op <= POLICY_NOT_EQUAL || (match->op >= POLICY_GREATER && match->op <= POLICY_MASK)))
         return compile_number(c, match, m);
     return hook_error_set(c->error, match->place, -EINVAL, "operator %s does not go with the argument's type",
-        policy_operator_name(match->operator));
+        policy_operator_name(match->op));
 }
 
 static int compile_process_set(struct compile *c, const struct policy_match *match, struct hook_match *m)
 {
     struct hook_compiled *ret = c->ret;
-    enum policy_operator operator= POLICY_EQUAL;
+    enum policy_operator op = POLICY_EQUAL;
 
-    if (match->operator== POLICY_PREFIX || match->operator== POLICY_NOT_PREFIX)
-        operator= POLICY_PREFIX;
-    else if (match->operator== POLICY_POSTFIX || match->operator== POLICY_NOT_POSTFIX)
-        operator= POLICY_POSTFIX;
+    if (match->op == POLICY_PREFIX || match->op == POLICY_NOT_PREFIX)
+        op = POLICY_PREFIX;
+    else if (match->op == POLICY_POSTFIX || match->op == POLICY_NOT_POSTFIX)
+        op = POLICY_POSTFIX;
     if (ret->process_set_count == HOOK_PROCESS_SETS_PER_HOOK)
-        return hook_error_set(
-            c->error, match->place, -E2BIG, "more than %d matchBinaries and matchPIDs in one hook", HOOK_PROCESS_SETS_PER_HOOK);
+        return hook_error_set(c->error, match->place, -E2BIG,
+            "more than %d matchBinaries and matchPIDs in one hook", HOOK_PROCESS_SETS_PER_HOOK);
     m->op = HOOK_MATCH_PROCESS;
     m->set = (uint32_t)ret->process_set_count;
     ret->process_sets[ret->process_set_count++] = (struct hook_process_set){
         .kind = match->kind,
-        .operator= operator,
+        .op = op,
         .follow = match->follow,
         .namespace_pid = match->namespace_pid,
         .values = &match->values,
@@ -483,7 +493,8 @@ static int compile_namespaces(struct compile *c, const struct policy_match *matc
         uint32_t host = c->host->namespaces[match->name_space];
 
         if (!host)
-            return hook_error_set(c->error, match->place, -EINVAL, "host_ns: the host's namespaces are not known here");
+            return hook_error_set(
+                c->error, match->place, -EINVAL, "host_ns: the host's namespaces are not known here");
         r = add_range(c, match, host, host);
         m->range_count++;
     }
@@ -515,24 +526,6 @@ static int compile_match(struct compile *c, const struct policy_match *match, st
     return -EINVAL;
 }
 
-static bool is_negated(enum policy_operator operator)
-{
-    switch (operator) {
-    case POLICY_NOT_IN:
-    case POLICY_NOT_EQUAL:
-    case POLICY_NOT_PREFIX:
-    case POLICY_NOT_POSTFIX:
-    case POLICY_NOT_IN_RANGE:
-    case POLICY_NOT_SADDR:
-    case POLICY_NOT_DADDR:
-    case POLICY_NOT_SPORT:
-    case POLICY_NOT_DPORT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* HC1 */
 static unsigned cost_of(const struct policy_match *match, const struct hook_config *config)
 {
@@ -540,7 +533,7 @@ static unsigned cost_of(const struct policy_match *match, const struct hook_conf
         return match->kind == POLICY_MATCH_PIDS || match->kind == POLICY_MATCH_BINARIES ? 0 : 1;
     if (match->arg <= RECORD_HOOK_RETURN && is_number(config->args[match->arg].type))
         return 2;
-    return match->operator>= POLICY_SADDR ? 3 : 4;
+    return match->op >= POLICY_SADDR ? 3 : 4;
 }
 
 static int compile_selector(struct compile *c, const struct policy_selector *selector, unsigned number)
@@ -549,7 +542,8 @@ static int compile_selector(struct compile *c, const struct policy_selector *sel
     unsigned first = c->match_count;
 
     if (first + (selector->match_count ? selector->match_count : 1) > HOOK_MATCHES_MAX)
-        return hook_error_set(c->error, selector->place, -E2BIG, "more than %d matches in one hook", HOOK_MATCHES_MAX);
+        return hook_error_set(
+            c->error, selector->place, -E2BIG, "more than %d matches in one hook", HOOK_MATCHES_MAX);
     for (unsigned cost = 0; cost <= 4; cost++) {
         for (size_t i = 0; i < selector->match_count; i++) {
             const struct policy_match *match = &selector->matches[i];
@@ -557,7 +551,7 @@ static int compile_selector(struct compile *c, const struct policy_selector *sel
 
             if (cost_of(match, &c->ret->config) != cost)
                 continue;
-            matches[c->match_count] = (struct hook_match){.negate = is_negated(match->operator)};
+            matches[c->match_count] = (struct hook_match){.negate = policy_operator_is_negative(match->op)};
             r = compile_match(c, match, &matches[c->match_count]);
             if (r < 0)
                 return r;
@@ -639,7 +633,8 @@ int hook_compile(struct hook_compiled *ret, const struct policy_hook *hook, cons
     ret->config.match_count = (uint8_t)c.match_count;
     ret->config.word_count = target->word_count;
     ret->config.flags = target->is_syscall ? HOOK_SYSCALL : 0;
-    ret->config.syscall = target->attach == HOOK_ATTACH_RAW_SYSCALL ? (uint64_t)target->syscall_number : UINT64_MAX;
+    ret->config.syscall =
+        target->attach == HOOK_ATTACH_RAW_SYSCALL ? (uint64_t)target->syscall_number : UINT64_MAX;
     return 0;
 }
 

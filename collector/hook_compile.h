@@ -72,7 +72,13 @@ struct hook_target {
     struct hook_source result;
 };
 
-enum hook_table { HOOK_TABLE_NUMBERS, HOOK_TABLE_TEXTS, HOOK_TABLE_PREFIXES, HOOK_TABLE_POSTFIXES, HOOK_TABLE_NETWORKS };
+enum hook_table {
+    HOOK_TABLE_NUMBERS,
+    HOOK_TABLE_TEXTS,
+    HOOK_TABLE_PREFIXES,
+    HOOK_TABLE_POSTFIXES,
+    HOOK_TABLE_NETWORKS
+};
 
 /* An entry of a shared table. */
 struct hook_entry {
@@ -87,8 +93,8 @@ struct hook_entry {
 
 /* A bit that processes have or have not. */
 struct hook_process_set {
-    enum policy_match_kind kind;    /* BINARIES or PIDS */
-    enum policy_operator operator;  /* EQUAL, PREFIX, POSTFIX */
+    enum policy_match_kind kind; /* BINARIES or PIDS */
+    enum policy_operator op;     /* EQUAL, PREFIX, POSTFIX */
     bool follow, namespace_pid;
     const struct policy_values *values; /* the policy's */
     uint8_t match;                      /* whose `set` is its bit */

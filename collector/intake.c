@@ -19,7 +19,7 @@ struct intake_loss {
 int intake_init(struct intake *intake, struct queue_producer *queue, uint64_t *seq)
 {
     *intake = (struct intake){.queue = queue, .seq = seq};
-    intake->losses = calloc((size_t)INTAKE_CPU_MAX * PLACES, sizeof(*intake->losses));
+    intake->losses = calloc((size_t)(INTAKE_CPU_MAX + 1) * PLACES, sizeof(*intake->losses));
     return intake->losses ? 0 : -ENOMEM;
 }
 
@@ -44,7 +44,8 @@ static void publish(struct intake *intake)
 /* What waits of one CPU and place, in the list from now on. */
 static struct intake_loss *open_loss(struct intake *intake, uint16_t cpu, enum record_lost_where where)
 {
-    uint32_t index = (uint32_t)cpu * PLACES + ((uint32_t)where - RECORD_LOST_BPF_RING);
+    uint32_t row = cpu == RECORD_CPU_COLLECTOR ? INTAKE_CPU_MAX : cpu;
+    uint32_t index = row * PLACES + ((uint32_t)where - RECORD_LOST_BPF_RING);
     struct intake_loss *loss = &intake->losses[index];
 
     if (!loss->waits) {
@@ -83,7 +84,7 @@ static bool put_lost_record(struct intake *intake, uint32_t index)
         .header = {.size = sizeof(*lost),
             .type = RECORD_LOST,
             .version = RECORD_VERSION,
-            .cpu = (uint16_t)(index / PLACES),
+            .cpu = index / PLACES == INTAKE_CPU_MAX ? RECORD_CPU_COLLECTOR : (uint16_t)(index / PLACES),
             .seq = (*intake->seq)++,
             .time_ns = clock_boot_ns()},
         .first_seq = loss->first_seq,
@@ -137,7 +138,8 @@ int intake_put(const struct record_header *record, size_t size, void *arg)
     intake->books_changed = true;
     if (size < sizeof(*record) || record->size < sizeof(*record) || record->size > size ||
         record->size > RECORD_SIZE_MAX || record->size % RECORD_ALIGN != 0 || record->type == RECORD_PAD ||
-        record->type >= RECORD_TYPE_COUNT || record->cpu >= INTAKE_CPU_MAX) {
+        record->type >= RECORD_TYPE_COUNT ||
+        (record->cpu >= INTAKE_CPU_MAX && record->cpu != RECORD_CPU_COLLECTOR)) {
         intake->malformed_count++;
         return 0;
     }

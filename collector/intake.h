@@ -28,9 +28,10 @@ struct intake_loss; /* refused and not yet reported, of one CPU and place */
 struct intake {
     struct queue_producer *queue; /* borrowed */
     uint64_t *seq;                /* the collector's own count, borrowed: each LOST takes one */
-    struct intake_loss *losses;   /* by CPU and place; untouched pages cost nothing */
-    uint32_t first_loss;          /* list of those that wait: index + 1, 0: none */
-    unsigned batch;               /* committed since the last publish */
+    struct intake_loss
+        *losses;         /* by CPU and place, the last the collector's own; untouched pages cost nothing */
+    uint32_t first_loss; /* list of those that wait: index + 1, 0: none */
+    unsigned batch;      /* committed since the last publish */
     bool follow, consumer_broken;
     bool books_changed;
     struct queue_books books;
@@ -45,7 +46,8 @@ void intake_deinit(struct intake *intake);
 /* Takes the room that was released and lets waiting LOST records out first. */
 void intake_begin(struct intake *intake);
 
-/* A probe_record_fn: copies one record of the ring buffer (`size`: what the ring buffer says). Always 0. */
+/* A probe_record_fn: copies one record of the ring buffer (`size`: what the ring buffer says), or one that the collector made itself. Always
+ * 0. */
 int intake_put(const struct record_header *record, size_t size, void *intake);
 
 /* A probe_lost_fn: what the ring buffer refused on one CPU. */

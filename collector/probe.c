@@ -482,3 +482,31 @@ int probe_open_process_iterator(const struct probe *probe)
 
     return fd < 0 ? -errno : fd;
 }
+
+void probe_get_maps(const struct probe *probe, struct probe_maps *ret)
+{
+    *ret = (struct probe_maps){
+        .ring = bpf_map__fd(probe->process->maps.ring),
+        .cpu_states = bpf_map__fd(probe->process->maps.cpu_states),
+        .process_states = bpf_map__fd(probe->process->maps.process_states),
+        .wakeup = bpf_map__fd(probe->process->maps.data_wakeup),
+        .epoch_ns = probe->process->rodata->epoch_ns,
+        .ring_bytes = probe->ring_bytes,
+        .cgroup_controller = probe->cgroup_controller,
+    };
+}
+
+/* As the programs do it (output.bpf.h), on the first CPU. */
+void probe_count_missed(struct probe *probe, uint64_t count)
+{
+    struct cpu_state *state = &probe->states[0];
+    uint64_t first, none = 0;
+
+    if (!count)
+        return;
+    first = probe->process->rodata->epoch_ns + __atomic_fetch_add(&state->made, count, __ATOMIC_RELAXED);
+    (void)__atomic_compare_exchange_n(
+        (uint64_t *)&state->refused_first, &none, first, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    __atomic_store_n((uint64_t *)&state->refused_last, first + count - 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add((uint64_t *)&state->refused[RECORD_HOOK], count, __ATOMIC_RELEASE);
+}

@@ -85,6 +85,18 @@ uint64_t probe_made_count(const struct probe *probe);
 size_t probe_ring_bytes(const struct probe *probe);
 size_t probe_used_bytes(const struct probe *probe); /* of the ring, not yet drained */
 
+/* What another object's programs need to write into the same ring; the fds are borrowed. */
+struct probe_maps {
+    int ring, cpu_states, process_states, wakeup;
+    uint64_t epoch_ns;
+    size_t ring_bytes;
+    uint32_t cgroup_controller;
+};
+void probe_get_maps(const struct probe *probe, struct probe_maps *ret);
+
+/* Counts hook records that were never made as refused, each with a number of its own (P1). */
+void probe_count_missed(struct probe *probe, uint64_t count);
+
 /* A new task iterator that yields RECORD_SNAPSHOT_PROCESS records (header.seq 0); owned by the caller. For
  * snapshot.c. */
 int probe_open_process_iterator(const struct probe *probe);

@@ -92,10 +92,8 @@ void observe_end(struct observer *observer)
     free(observer);
 }
 
-static int on_record(const struct record_header *record, size_t size, void *arg)
+void observe_add(struct observer *observer, const struct record_header *record, size_t size)
 {
-    struct observer *observer = arg;
-
     cr_assert_eq(record_find_fault(record, size), RECORD_FAULT_NONE, "a %s record of %zu bytes is broken: %s",
         record_type_name(record->type), size, record_fault_name(record_find_fault(record, size)));
     if (observer->count == observer->capacity) {
@@ -104,6 +102,11 @@ static int on_record(const struct record_header *record, size_t size, void *arg)
     }
     observer->records[observer->count] = malloc(size);
     memcpy(observer->records[observer->count++], record, size);
+}
+
+static int on_record(const struct record_header *record, size_t size, void *arg)
+{
+    observe_add(arg, record, size);
     return 0;
 }
 

@@ -31,6 +31,9 @@ void observe_end(struct observer *observer);
 /* How many rounds of a test that tries its luck: `rounds`, or the part of it that PODKIN_TEST_SLOWNESS (2, 10 …: an emulated machine) leaves. */
 unsigned observe_rounds(unsigned rounds);
 
+/* A record that came another way. */
+void observe_add(struct observer *observer, const struct record_header *record, size_t size);
+
 /* Takes over what has been reported so far; each record must pass record_check(). */
 void observe_drain(struct observer *observer);
 

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/hook_engine.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "collector/bpf_message.h"
+#include "common/cleanup.h"
+#include "common/fd.h"
+#include "hook.skel.h"
+
+enum program_kind {
+    PROGRAM_RAW_TP,
+    PROGRAM_COUNT,
+};
+
+static const char *const program_names[PROGRAM_COUNT] = {
+    [PROGRAM_RAW_TP] = "hook_raw_tp",
+};
+
+struct hook_engine {
+    struct probe_maps shared;
+    struct hook_bpf *maps;       /* loaded without a program: the maps' owner */
+    int programs[PROGRAM_COUNT]; /* that carry cookies; -1: not loaded yet */
+    uint64_t missed[PROGRAM_COUNT];
+    bool raw_tp_has_no_cookie;
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(
+    char error[HOOK_ERROR_MAX], int r, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(error, HOOK_ERROR_MAX, format, arguments);
+    va_end(arguments);
+    return r;
+}
+
+static int fail_load(char error[HOOK_ERROR_MAX], int r, const char *what, const struct bpf_message *message)
+{
+    if (message->verdict[0])
+        return fail(error, r, "%s: the kernel's verifier refuses: %.250s", what, message->verdict);
+    if (r == -EPERM || r == -EACCES)
+        return fail(error, r, "%s: %s: CAP_BPF and CAP_PERFMON are needed", what, strerror(-r));
+    return fail(error, r, "%s: %s%s%.250s", what, strerror(-r), message->text[0] ? ": " : "", message->text);
+}
+
+/* ---- loading -------------------------------------------------------------------------------------------------------- */
+
+/* A skeleton without programs, on the probe's maps. */
+static struct hook_bpf *open_skeleton(const struct probe_maps *shared, uint64_t cookie)
+{
+    struct hook_bpf *skeleton = hook_bpf__open();
+    struct bpf_program *program;
+    int r;
+
+    if (!skeleton)
+        return NULL;
+    bpf_object__for_each_program(program, skeleton->obj)(void) bpf_program__set_autoload(program, false);
+    skeleton->rodata->epoch_ns = shared->epoch_ns;
+    skeleton->rodata->ring_bytes = shared->ring_bytes;
+    skeleton->rodata->cgroup_controller = shared->cgroup_controller;
+    skeleton->rodata->hook_cookie = cookie;
+    r = bpf_map__reuse_fd(skeleton->maps.ring, shared->ring);
+    if (!r)
+        r = bpf_map__reuse_fd(skeleton->maps.cpu_states, shared->cpu_states);
+    if (!r)
+        r = bpf_map__reuse_fd(skeleton->maps.process_states, shared->process_states);
+    if (!r)
+        r = bpf_map__reuse_fd(skeleton->maps.data_wakeup, shared->wakeup);
+    if (r) {
+        hook_bpf__destroy(skeleton);
+        errno = -r;
+        return NULL;
+    }
+    return skeleton;
+}
+
+/* What is in the programs themselves (.rodata) is each load's own. */
+static int reuse_maps(struct hook_bpf *skeleton, const struct hook_bpf *owner)
+{
+    struct bpf_map *map;
+
+    bpf_object__for_each_map(map, skeleton->obj)
+    {
+        const struct bpf_map *shared = bpf_object__find_map_by_name(owner->obj, bpf_map__name(map));
+        int r = 0;
+
+        if (map != skeleton->maps.rodata && shared && bpf_map__fd(map) < 0)
+            r = bpf_map__reuse_fd(map, bpf_map__fd(shared));
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* One program; *ret_fd is owned by the caller. */
+static int load_program(struct hook_engine *engine, enum program_kind kind, uint64_t cookie, int *ret_fd,
+    char error[HOOK_ERROR_MAX])
+{
+    struct hook_bpf *skeleton = open_skeleton(&engine->shared, cookie);
+    struct bpf_program *program;
+    struct bpf_message message;
+    int r;
+
+    if (!skeleton)
+        return fail(error, -errno, "opening the programs: %s", strerror(errno));
+    program = bpf_object__find_program_by_name(skeleton->obj, program_names[kind]);
+    (void)bpf_program__set_autoload(program, true);
+    bpf_message_begin(&message);
+    r = reuse_maps(skeleton, engine->maps);
+    if (!r)
+        r = hook_bpf__load(skeleton);
+    bpf_message_end();
+    if (r) {
+        (void)fail_load(error, r, "loading", &message);
+    } else {
+        *ret_fd = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
+        r = *ret_fd < 0 ? fail(error, -errno, "loading: %s", strerror(errno)) : 0;
+    }
+    hook_bpf__destroy(skeleton);
+    return r;
+}
+
+static int shared_program(struct hook_engine *engine, enum program_kind kind, char error[HOOK_ERROR_MAX])
+{
+    int r;
+
+    if (engine->programs[kind] >= 0)
+        return engine->programs[kind];
+    r = load_program(engine, kind, 0, &engine->programs[kind], error);
+    return r < 0 ? r : engine->programs[kind];
+}
+
+int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HOOK_ERROR_MAX])
+{
+    struct hook_engine *engine = calloc(1, sizeof(*engine));
+    struct bpf_message message = {0};
+    int r;
+
+    if (!engine)
+        return fail(error, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < PROGRAM_COUNT; i++)
+        engine->programs[i] = -1;
+    probe_get_maps(probe, &engine->shared);
+    bpf_message_begin(&message);
+    engine->maps = open_skeleton(&engine->shared, 0);
+    r = engine->maps ? hook_bpf__load(engine->maps) : -errno;
+    bpf_message_end();
+    if (r) {
+        hook_engine_free(engine);
+        return fail_load(error, r, "making the hooks' maps", &message);
+    }
+    *ret = engine;
+    return 0;
+}
+
+struct hook_engine *hook_engine_free(struct hook_engine *engine)
+{
+    if (!engine)
+        return NULL;
+    for (size_t i = 0; i < PROGRAM_COUNT; i++)
+        fd_close(&engine->programs[i]);
+    hook_bpf__destroy(engine->maps);
+    free(engine);
+    return NULL;
+}
+
+/* ---- maps ----------------------------------------------------------------------------------------------------------- */
+
+int hook_engine_put_config(struct hook_engine *engine, uint32_t number, const struct hook_config *config)
+{
+    return bpf_map_update_elem(bpf_map__fd(engine->maps->maps.hook_configs), &number, config, BPF_ANY);
+}
+
+static int removed(int r)
+{
+    return r == -ENOENT ? 0 : r;
+}
+
+int hook_engine_remove_config(struct hook_engine *engine, uint32_t number)
+{
+    return removed(bpf_map_delete_elem(bpf_map__fd(engine->maps->maps.hook_configs), &number));
+}
+
+static int table_fd(const struct hook_engine *engine, enum hook_table table)
+{
+    switch (table) {
+    case HOOK_TABLE_NUMBERS:
+        return bpf_map__fd(engine->maps->maps.hook_numbers);
+    case HOOK_TABLE_TEXTS:
+        return bpf_map__fd(engine->maps->maps.hook_texts);
+    case HOOK_TABLE_PREFIXES:
+        return bpf_map__fd(engine->maps->maps.hook_prefixes);
+    case HOOK_TABLE_POSTFIXES:
+        return bpf_map__fd(engine->maps->maps.hook_postfixes);
+    case HOOK_TABLE_NETWORKS:
+        return bpf_map__fd(engine->maps->maps.hook_networks);
+    }
+    return -EINVAL;
+}
+
+int hook_engine_put_entry(struct hook_engine *engine, const struct hook_entry *entry)
+{
+    const uint8_t present = 1;
+
+    return bpf_map_update_elem(table_fd(engine, entry->table), &entry->key, &present, BPF_ANY);
+}
+
+int hook_engine_remove_entry(struct hook_engine *engine, const struct hook_entry *entry)
+{
+    return removed(bpf_map_delete_elem(table_fd(engine, entry->table), &entry->key));
+}
+
+/* ---- attaching ------------------------------------------------------------------------------------------------------ */
+
+/* union bpf_attr of BPF_RAW_TRACEPOINT_OPEN as of 6.10, which has the cookie. */
+struct raw_tracepoint_open {
+    uint64_t name;
+    uint32_t program_fd;
+    uint32_t padding;
+    uint64_t cookie;
+};
+
+static int open_raw_tp(const char *name, int program, uint64_t cookie)
+{
+    struct raw_tracepoint_open attr = {
+        .name = (uint64_t)(uintptr_t)name, .program_fd = (uint32_t)program, .cookie = cookie};
+    size_t size = cookie ? sizeof(attr) : offsetof(struct raw_tracepoint_open, cookie);
+    int fd = (int)syscall(SYS_bpf, BPF_RAW_TRACEPOINT_OPEN, &attr, size);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int fail_attach(char error[HOOK_ERROR_MAX], int r, const struct hook_target *target)
+{
+    if (r == -EPERM || r == -EACCES)
+        return fail(error, r, "attaching to %s: %s", target->name, strerror(-r));
+    if (r == -ENOENT)
+        return fail(
+            error, r, "this kernel has no %s named %s", hook_attach_name(target->attach), target->name);
+    return fail(error, r, "attaching to %s: %s", target->name, strerror(-r));
+}
+
+static int attach_raw_tp(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
+    struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
+{
+    int program, link, r;
+
+    if (!engine->raw_tp_has_no_cookie) {
+        program = shared_program(engine, PROGRAM_RAW_TP, error);
+        link = program < 0 ? program : open_raw_tp(target->name, program, cookie);
+        if (link >= 0) {
+            ret->links[0] = link;
+            return 0;
+        }
+        if (program >= 0 && link == -ENOENT)
+            return fail_attach(error, link, target);
+        engine->raw_tp_has_no_cookie = true;
+    }
+    r = load_program(engine, PROGRAM_RAW_TP, cookie, &ret->programs[0], error);
+    if (r)
+        return r;
+    link = open_raw_tp(target->name, ret->programs[0], 0);
+    if (link < 0) {
+        fd_close(&ret->programs[0]);
+        return fail_attach(error, link, target);
+    }
+    ret->links[0] = link;
+    return 0;
+}
+
+int hook_engine_attach(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
+    struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
+{
+    *ret = HOOK_ATTACHMENT_EMPTY;
+    switch (target->attach) {
+    case HOOK_ATTACH_RAW_TP:
+        return attach_raw_tp(engine, target, cookie, ret, error);
+    default:
+        return fail(error, -EOPNOTSUPP, "%s hooks are not there yet", hook_attach_name(target->attach));
+    }
+}
+
+void hook_engine_detach(struct hook_engine *engine, struct hook_attachment *attachment)
+{
+    (void)engine;
+    for (int i = 0; i < 2; i++) {
+        fd_close(&attachment->links[i]);
+        fd_close(&attachment->programs[i]);
+    }
+}
+
+/* membarrier(2), MEMBARRIER_CMD_GLOBAL: returns when every CPU has passed through a state in which no program of ours can be: the kernel
+ * implements it as synchronize_rcu(), and the programs run under rcu_read_lock(). */
+void hook_engine_settle(struct hook_engine *engine)
+{
+    (void)engine;
+    (void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+static uint64_t read_missed(int program, uint64_t *seen)
+{
+    struct bpf_prog_info info = {0};
+    uint32_t size = sizeof(info);
+    uint64_t fresh;
+
+    if (program < 0 || bpf_obj_get_info_by_fd(program, &info, &size))
+        return 0;
+    fresh = info.recursion_misses - *seen;
+    *seen = info.recursion_misses;
+    return fresh;
+}
+
+uint64_t hook_engine_missed(struct hook_engine *engine, struct hook_attachment *attachment)
+{
+    (void)engine;
+    return read_missed(attachment->programs[0], &attachment->missed[0]) +
+           read_missed(attachment->programs[1], &attachment->missed[1]);
+}
+
+uint64_t hook_engine_shared_missed(struct hook_engine *engine)
+{
+    uint64_t missed = 0;
+
+    for (size_t i = 0; i < PROGRAM_COUNT; i++)
+        missed += read_missed(engine->programs[i], &engine->missed[i]);
+    return missed;
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/hooks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/hook_engine.h"
+#include "collector/hook_plan.h"
+#include "collector/hook_record.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+
+/* One hook id: one function of one hook of a policy. */
+struct hook {
+    uint32_t id;
+    uint32_t config;
+    struct hook_attachment attachment;
+    struct record_policy *record; /* owned */
+    bool is_told;                 /* RECORD_POLICY went out */
+};
+
+/* What the hooks of a policy have in the shared maps: a configuration, used by one hook id or more. */
+struct configuration {
+    uint32_t number;
+    struct hook_compiled compiled;
+    bool is_in;
+};
+
+struct loaded {
+    struct policy policy;
+    struct hook *hooks;
+    size_t hook_count;
+    struct configuration *configurations;
+    size_t configuration_count;
+    struct loaded *next;
+};
+
+struct hooks {
+    struct hooks_options options;
+    struct hook_engine *engine; /* made with the first policy */
+    struct hook_kernel kernel;
+    struct loaded *loaded, *leaving; /* leaving: detached, GONE not told yet */
+    uint32_t next_hook, next_config, next_set;
+    uint64_t missed_looked_ns;
+};
+
+/* ---- a policy's parts ----------------------------------------------------------------------------------------------- */
+
+static struct hook *add_hook(struct hooks *hooks, struct loaded *loaded)
+{
+    struct hook *items = reallocarray(loaded->hooks, loaded->hook_count + 1, sizeof(*items));
+
+    if (!items)
+        return NULL;
+    loaded->hooks = items;
+    items[loaded->hook_count] = (struct hook){.id = hooks->next_hook++, .attachment = HOOK_ATTACHMENT_EMPTY};
+    return &items[loaded->hook_count++];
+}
+
+static struct configuration *add_configuration(struct hooks *hooks, struct loaded *loaded)
+{
+    struct configuration *items =
+        reallocarray(loaded->configurations, loaded->configuration_count + 1, sizeof(*items));
+
+    if (!items)
+        return NULL;
+    loaded->configurations = items;
+    items[loaded->configuration_count] = (struct configuration){.number = hooks->next_config++};
+    return &items[loaded->configuration_count++];
+}
+
+/* Set numbers of this configuration become the engine's own. */
+static void shift_sets(struct hook_compiled *compiled, uint32_t first)
+{
+    for (size_t i = 0; i < HOOK_MATCHES_MAX; i++) {
+        struct hook_match *match = &compiled->config.matches[i];
+
+        if (match->op != HOOK_MATCH_PROCESS)
+            match->set += first;
+    }
+    for (size_t i = 0; i < compiled->entry_count; i++) {
+        union {
+            struct hook_number_key *number;
+            struct hook_text_key *text;
+            struct hook_prefix_key *prefix;
+            struct hook_network_key *network;
+        } key = {.number = &compiled->entries[i].key.number};
+
+        switch (compiled->entries[i].table) {
+        case HOOK_TABLE_NUMBERS:
+            key.number->set += first;
+            break;
+        case HOOK_TABLE_TEXTS:
+            key.text->set += first;
+            break;
+        case HOOK_TABLE_PREFIXES:
+        case HOOK_TABLE_POSTFIXES:
+            key.prefix->set += first;
+            break;
+        case HOOK_TABLE_NETWORKS:
+            key.network->set += first;
+            break;
+        }
+    }
+}
+
+static int put_configuration(struct hooks *hooks, struct configuration *configuration,
+    const struct policy_hook *hook, struct hook_error *error)
+{
+    struct hook_compiled *compiled = &configuration->compiled;
+    int r = 0;
+
+    configuration->is_in = true;
+    for (size_t i = 0; i < compiled->entry_count && r == 0; i++)
+        r = hook_engine_put_entry(hooks->engine, &compiled->entries[i]);
+    if (r == 0)
+        r = hook_engine_put_config(hooks->engine, configuration->number, &compiled->config);
+    if (r < 0)
+        return hook_error_set(error, hook->place, r, "the kernel's tables do not take it: %s", strerror(-r));
+    return 0;
+}
+
+static void remove_configuration(struct hooks *hooks, struct configuration *configuration)
+{
+    if (configuration->is_in) {
+        (void)hook_engine_remove_config(hooks->engine, configuration->number);
+        for (size_t i = 0; i < configuration->compiled.entry_count; i++)
+            (void)hook_engine_remove_entry(hooks->engine, &configuration->compiled.entries[i]);
+    }
+    hook_compiled_deinit(&configuration->compiled);
+}
+
+/* ---- the stream ----------------------------------------------------------------------------------------------------- */
+
+static void tell(struct hooks *hooks, struct hook *hook, uint8_t flags)
+{
+    struct record_policy *record = hook->record;
+
+    record->header.seq = (*hooks->options.seq)++;
+    record->header.time_ns = clock_boot_ns();
+    record->flags |= flags;
+    (void)hooks->options.put(&record->header, record->header.size, hooks->options.put_arg);
+    hook->is_told = true;
+}
+
+/* ---- unloading ------------------------------------------------------------------------------------------------------ */
+
+static void detach(struct hooks *hooks, struct loaded *loaded)
+{
+    for (size_t i = 0; i < loaded->hook_count; i++) {
+        struct hook_attachment *attachment = &loaded->hooks[i].attachment;
+
+        probe_count_missed(hooks->options.probe, hook_engine_missed(hooks->engine, attachment));
+        hook_engine_detach(hooks->engine, attachment);
+    }
+}
+
+static void release(struct hooks *hooks, struct loaded *loaded)
+{
+    for (size_t i = 0; i < loaded->configuration_count; i++)
+        remove_configuration(hooks, &loaded->configurations[i]);
+    loaded->configuration_count = 0;
+}
+
+static void free_loaded(struct loaded *loaded)
+{
+    for (size_t i = 0; i < loaded->hook_count; i++)
+        free(loaded->hooks[i].record);
+    for (size_t i = 0; i < loaded->configuration_count; i++)
+        hook_compiled_deinit(&loaded->configurations[i].compiled);
+    free(loaded->hooks);
+    free(loaded->configurations);
+    policy_deinit(&loaded->policy);
+    free(loaded);
+}
+
+/* Out of the kernel, now; GONE follows. `list`: what goes, linked. */
+static void unload_all(struct hooks *hooks, struct loaded *list)
+{
+    if (!list)
+        return;
+    for (struct loaded *loaded = list; loaded; loaded = loaded->next)
+        detach(hooks, loaded);
+    hook_engine_settle(hooks->engine);
+    while (list) {
+        struct loaded *loaded = list;
+
+        list = loaded->next;
+        release(hooks, loaded);
+        loaded->next = hooks->leaving;
+        hooks->leaving = loaded;
+    }
+}
+
+bool hooks_unload(struct hooks *hooks, uint64_t digest)
+{
+    for (struct loaded **link = &hooks->loaded; *link; link = &(*link)->next) {
+        struct loaded *loaded = *link;
+
+        if (loaded->policy.digest != digest)
+            continue;
+        *link = loaded->next;
+        loaded->next = NULL;
+        unload_all(hooks, loaded);
+        return true;
+    }
+    return false;
+}
+
+/* ---- loading -------------------------------------------------------------------------------------------------------- */
+
+static int need_engine(struct hooks *hooks, const struct policy *policy, struct hook_error *error)
+{
+    char text[HOOK_ERROR_MAX];
+    int r;
+
+    if (hooks->engine)
+        return 0;
+    r = hook_kernel_init(&hooks->kernel, text);
+    if (r == 0)
+        r = hook_engine_new(&hooks->engine, hooks->options.probe, text);
+    return r < 0 ? hook_error_set(error, policy->name.place, r, "%s", text) : 0;
+}
+
+/* The configuration for a target: one that an earlier target of this hook has, or a new one. `first`: where this hook's begin. */
+static int find_configuration(struct hooks *hooks, struct loaded *loaded, const struct policy_hook *hook,
+    const struct hook_target *target, size_t first, uint32_t *ret_number, struct hook_error *error)
+{
+    struct hook_compiled compiled;
+    struct configuration *configuration;
+    uint32_t set = hooks->next_set;
+    int r = hook_compile(&compiled, hook, target, &hooks->kernel.host, error);
+
+    if (r < 0) {
+        hook_compiled_deinit(&compiled);
+        return r == -ENOMEM ? hook_error_set(error, hook->place, r, "out of memory") : r;
+    }
+    if (compiled.process_set_count > 0) {
+        hook_compiled_deinit(&compiled);
+        return hook_error_set(
+            error, hook->place, -EOPNOTSUPP, "matchBinaries and followForks are not there yet");
+    }
+    for (size_t i = first; i < loaded->configuration_count; i++) {
+        struct hook_compiled *other = &loaded->configurations[i].compiled;
+
+        /* The sets differ by where they were put; without sets nothing differs. */
+        if (!compiled.set_count && memcmp(&other->config, &compiled.config, sizeof(compiled.config)) == 0) {
+            *ret_number = loaded->configurations[i].number;
+            hook_compiled_deinit(&compiled);
+            return 0;
+        }
+    }
+    configuration = add_configuration(hooks, loaded);
+    if (!configuration) {
+        hook_compiled_deinit(&compiled);
+        return hook_error_set(error, hook->place, -ENOMEM, "out of memory");
+    }
+    hooks->next_set += compiled.set_count;
+    shift_sets(&compiled, set);
+    configuration->compiled = compiled;
+    *ret_number = configuration->number;
+    return put_configuration(hooks, configuration, hook, error);
+}
+
+static int load_target(struct hooks *hooks, struct loaded *loaded, const struct policy_hook *hook,
+    const struct hook_target *target, size_t first_configuration, struct hook_error *error)
+{
+    struct hook *item = add_hook(hooks, loaded);
+    char text[HOOK_ERROR_MAX];
+    int r;
+
+    if (!item)
+        return hook_error_set(error, hook->place, -ENOMEM, "out of memory");
+    r = find_configuration(hooks, loaded, hook, target, first_configuration, &item->config, error);
+    if (r < 0)
+        return r;
+    item->record = hook_record_new(&loaded->policy, hook, target, item->id);
+    if (!item->record)
+        return hook_error_set(error, hook->place, -ENOMEM, "out of memory");
+    tell(hooks, item, 0);
+    r = hook_engine_attach(
+        hooks->engine, target, (uint64_t)item->config << 32 | item->id, &item->attachment, text);
+    return r < 0 ? hook_error_set(error, hook->place, r, "%s", text) : 0;
+}
+
+static int load_hook(
+    struct hooks *hooks, struct loaded *loaded, const struct policy_hook *hook, struct hook_error *error)
+{
+    struct hook_targets targets = {0};
+    size_t first = loaded->configuration_count;
+    int r = hook_plan(&targets, &hooks->kernel, hook, error);
+
+    for (size_t i = 0; i < targets.count && r == 0; i++)
+        r = load_target(hooks, loaded, hook, &targets.items[i], first, error);
+    hook_targets_deinit(&targets);
+    return r;
+}
+
+static int check_enforcement(const struct hooks *hooks, const struct policy *policy, struct hook_error *error)
+{
+    const struct policy_action *action = policy_enforces(policy);
+
+    if (!action || hooks->options.allow_enforcement)
+        return 0;
+    return hook_error_set(
+        error, action->place, -EPERM, "%s needs --allow-enforcement", policy_action_name(action->kind));
+}
+
+int hooks_load(struct hooks *hooks, struct policy *policy, struct hook_error *error)
+{
+    struct loaded *loaded;
+    int r = check_enforcement(hooks, policy, error);
+
+    if (r == 0)
+        r = need_engine(hooks, policy, error);
+    if (r < 0)
+        return r;
+    loaded = calloc(1, sizeof(*loaded));
+    if (!loaded)
+        return hook_error_set(error, policy->name.place, -ENOMEM, "out of memory");
+    loaded->policy = *policy;
+    for (size_t i = 0; i < policy->hook_count && r == 0; i++)
+        r = load_hook(hooks, loaded, &policy->hooks[i], error);
+    if (r < 0) { /* HS1; what was told is told to be gone */
+        loaded->policy = (struct policy){0};
+        unload_all(hooks, loaded);
+        return r;
+    }
+    *policy = (struct policy){0};
+    loaded->next = hooks->loaded;
+    hooks->loaded = loaded;
+    return 0;
+}
+
+/* ---- the whole list ------------------------------------------------------------------------------------------------- */
+
+static bool is_in_list(const struct policy_list *list, uint64_t digest)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].digest == digest)
+            return true;
+    }
+    return false;
+}
+
+static bool is_loaded(const struct hooks *hooks, uint64_t digest)
+{
+    for (const struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next) {
+        if (loaded->policy.digest == digest)
+            return true;
+    }
+    return false;
+}
+
+struct hooks_change hooks_apply(
+    struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, void *arg)
+{
+    struct hooks_change change = {0};
+    struct loaded *going = NULL, **link = &hooks->loaded;
+
+    while (*link) {
+        struct loaded *loaded = *link;
+
+        if (is_in_list(list, loaded->policy.digest)) {
+            link = &loaded->next;
+            change.kept++;
+            continue;
+        }
+        *link = loaded->next;
+        loaded->next = going;
+        going = loaded;
+        change.unloaded++;
+    }
+    unload_all(hooks, going);
+    for (size_t i = 0; i < list->count; i++) {
+        struct policy *policy = &list->items[i];
+        struct hook_error error = {0};
+
+        if (is_loaded(hooks, policy->digest))
+            continue;
+        if (hooks_load(hooks, policy, &error) == 0) {
+            change.loaded++;
+            continue;
+        }
+        change.refused++;
+        refused(policy, &error, arg);
+    }
+    return change;
+}
+
+/* ---- at work -------------------------------------------------------------------------------------------------------- */
+
+static void count_missed(struct hooks *hooks)
+{
+    uint64_t missed = hook_engine_shared_missed(hooks->engine);
+
+    for (struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next) {
+        for (size_t i = 0; i < loaded->hook_count; i++)
+            missed += hook_engine_missed(hooks->engine, &loaded->hooks[i].attachment);
+    }
+    probe_count_missed(hooks->options.probe, missed);
+}
+
+void hooks_on_drained(struct hooks *hooks)
+{
+    uint64_t now_ns = clock_boot_ns();
+
+    while (hooks->leaving) {
+        struct loaded *loaded = hooks->leaving;
+
+        hooks->leaving = loaded->next;
+        for (size_t i = 0; i < loaded->hook_count; i++) {
+            if (loaded->hooks[i].is_told)
+                tell(hooks, &loaded->hooks[i], RECORD_POLICY_GONE);
+        }
+        free_loaded(loaded);
+    }
+    if (hooks->engine && now_ns - hooks->missed_looked_ns >= NS_PER_SEC) {
+        hooks->missed_looked_ns = now_ns;
+        count_missed(hooks);
+    }
+}
+
+int hooks_each_policy(
+    struct hooks *hooks, int (*fn)(const struct record_header *record, void *arg), void *arg)
+{
+    for (struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next) {
+        for (size_t i = 0; i < loaded->hook_count; i++) {
+            int r = fn(&loaded->hooks[i].record->header, arg);
+
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+size_t hooks_policy_count(const struct hooks *hooks)
+{
+    size_t count = 0;
+
+    for (const struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next)
+        count++;
+    return count;
+}
+
+size_t hooks_hook_count(const struct hooks *hooks)
+{
+    size_t count = 0;
+
+    for (const struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next)
+        count += loaded->hook_count;
+    return count;
+}
+
+/* ---- start and stop ------------------------------------------------------------------------------------------------- */
+
+int hooks_new(struct hooks **ret, const struct hooks_options *options, char error[HOOK_ERROR_MAX])
+{
+    struct hooks *hooks = calloc(1, sizeof(*hooks));
+
+    if (!hooks) {
+        (void)snprintf(error, HOOK_ERROR_MAX, "out of memory");
+        return -ENOMEM;
+    }
+    hooks->options = *options;
+    hooks->next_hook = hooks->next_config = hooks->next_set = 1;
+    *ret = hooks;
+    return 0;
+}
+
+struct hooks *hooks_free(struct hooks *hooks)
+{
+    if (!hooks)
+        return NULL;
+    unload_all(hooks, TAKE_POINTER(hooks->loaded));
+    while (hooks->leaving) {
+        struct loaded *loaded = hooks->leaving;
+
+        hooks->leaving = loaded->next;
+        free_loaded(loaded);
+    }
+    hook_engine_free(hooks->engine);
+    hook_kernel_deinit(&hooks->kernel);
+    free(hooks);
+    return NULL;
+}

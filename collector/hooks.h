@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Policies at work: loads, unloads and replaces them while records flow, and tells the stream what each hook id stands for.
+ *
+ *   load     plan ─► compile ─► tables, configurations ─► RECORD_POLICY ─► attach
+ *   unload   detach ─► settle ─► configurations, tables ─► the ring drained ─► RECORD_POLICY with GONE
+ *
+ * HS1  a policy is attached as a whole or not at all; one that cannot be leaves the others alone
+ * HS2  RECORD_POLICY of a hook id precedes its first RECORD_HOOK, GONE follows its last; a hook id is never used twice
+ * HS3  what a policy took in the kernel is given back when it goes
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/hook_compile.h"
+#include "collector/policy.h"
+#include "collector/probe.h"
+
+struct hooks;
+
+struct hooks_options {
+    struct probe *probe; /* outlives the hooks */
+    uint64_t *seq;       /* the collector's own count: each RECORD_POLICY takes one */
+    bool allow_enforcement;
+    probe_record_fn put; /* takes a RECORD_POLICY for the stream */
+    void *put_arg;
+};
+
+/* 0 or negative errno with a line in `error`. */
+int hooks_new(struct hooks **ret, const struct hooks_options *options, char error[HOOK_ERROR_MAX]);
+struct hooks *hooks_free(struct hooks *hooks); /* detaches; NULL is fine; returns NULL */
+
+/* Takes `policy` over (empty afterwards) when it returns 0; otherwise *error says where and why. */
+int hooks_load(struct hooks *hooks, struct policy *policy, struct hook_error *error);
+
+/* Takes the policy with this digest out; false: there is none. */
+bool hooks_unload(struct hooks *hooks, uint64_t digest);
+
+/* A refused policy, for a message. */
+typedef void (*hooks_refused_fn)(const struct policy *policy, const struct hook_error *error, void *arg);
+
+struct hooks_change {
+    size_t loaded, unloaded, kept, refused;
+};
+
+/* From what is loaded to `list`: what is not in it goes, what is new comes, what says the same is not touched. Takes the policies that it loads
+ * over. */
+struct hooks_change hooks_apply(
+    struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, void *arg);
+
+/* After each drain that left the ring empty: GONE of what was unloaded before it began; counts what the kernel did not hand to the programs. */
+void hooks_on_drained(struct hooks *hooks);
+
+/* The RECORD_POLICY of each hook, for a snapshot; negative of `fn` ends it. */
+int hooks_each_policy(
+    struct hooks *hooks, int (*fn)(const struct record_header *record, void *arg), void *arg);
+
+size_t hooks_policy_count(const struct hooks *hooks);
+size_t hooks_hook_count(const struct hooks *hooks);
