@@ -15,7 +15,6 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "common/unix_socket.h"
 
 #define DRAIN_BUDGET     16384 /* records a turn: the rest comes in the next, after a look at the sockets */
 #define DRAIN_BUSY_NS    (1 * NS_PER_MS)
@@ -269,7 +268,7 @@ static int turn(struct collector *c, uint64_t wait_ns)
 
 int collector_run(struct collector *c)
 {
-    uint64_t wait_ns = 0;
+    uint64_t wait_ns = 0, now_ns;
 
     while (!c->stop) {
         int drained = turn(c, wait_ns);
@@ -278,8 +277,11 @@ int collector_run(struct collector *c)
             log_error("poll: %s", strerror(-drained));
             return drained;
         }
-        wait_ns = drain_interval_ns(c, drained, clock_boot_ns());
+        now_ns = clock_boot_ns();
+        notify_watchdog(&c->notify, now_ns);
+        wait_ns = drain_interval_ns(c, drained, now_ns);
     }
+    (void)notify_send(&c->notify, "STOPPING=1");
     (void)drain(c);
     return 0;
 }
@@ -411,13 +413,14 @@ int collector_start(struct collector *c, struct conf *conf)
             c->conf.hierarchy.root);
     if (c->conf.policy_dir)
         log_warning("--policy-dir: %s is not read: this version hooks process life only", c->conf.policy_dir);
-    r = unix_notify_manager("READY=1"); /* afterwards there is no socket to be had */
+    r = notify_open(&c->notify); /* later there is no socket to be had */
     if (r < 0)
-        log_warning("cannot tell the service manager: %s", strerror(-r));
+        log_warning("cannot talk to the service manager: %s", strerror(-r));
     r = c->conf.sandbox ? confine_collector(false) : 0;
     if (r < 0)
         return r; /* said */
     say_ready(c);
+    (void)notify_send(&c->notify, "READY=1");
     return 0;
 }
 
@@ -430,5 +433,6 @@ void collector_stop(struct collector *c)
     c->queue = queue_producer_free(c->queue);
     fd_close(&c->hold_fd);
     fd_close(&c->signal_fd);
+    notify_close(&c->notify);
     conf_deinit(&c->conf);
 }

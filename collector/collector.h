@@ -21,6 +21,7 @@
 #include "collector/intake.h"
 #include "collector/probe.h"
 #include "collector/snapshot.h"
+#include "common/notify.h"
 
 /* Lines about peers are as many as a peer likes: a few at once, then one a second, and the number of those not said. */
 struct quota {
@@ -38,6 +39,7 @@ struct collector {
     struct intake intake;
     struct handoff handoff;
     int signal_fd;
+    struct notify notify;
     int hold_fd; /* the consumers' own; never mapped here */
 
     struct snapshot *snapshot; /* the one from the start until it is given away, or one in the making */
@@ -52,7 +54,8 @@ struct collector {
     struct quota quota;
 };
 
-#define COLLECTOR_EMPTY ((struct collector){.handoff = HANDOFF_EMPTY, .signal_fd = -1, .hold_fd = -1})
+#define COLLECTOR_EMPTY                                                                                      \
+    ((struct collector){.handoff = HANDOFF_EMPTY, .signal_fd = -1, .hold_fd = -1, .notify = NOTIFY_EMPTY})
 
 /* Takes `conf` over. Each failure has been said in one line. 0 or negative errno. */
 int collector_start(struct collector *collector, struct conf *conf);

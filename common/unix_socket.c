@@ -205,28 +205,3 @@ ssize_t unix_receive(int fd, void *data, size_t size, int *ret_fds, size_t fd_ma
         *ret_fd_count = count;
     return received;
 }
-
-int unix_notify_manager(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    CLEANUP_CLOSE int fd = -1;
-    struct sockaddr_un address;
-    socklen_t size;
-    int r;
-
-    if (!path || !*path)
-        return 0;
-    r = make_address(&address, &size, path);
-    if (r < 0)
-        return r;
-    if (path[0] == '@') { /* abstract: no terminating NUL */
-        address.sun_path[0] = '\0';
-        size--;
-    }
-    fd = new_socket(SOCK_DGRAM);
-    if (fd < 0)
-        return fd;
-    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, size) < 0)
-        return -errno;
-    return 0;
-}

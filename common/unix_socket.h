@@ -32,6 +32,3 @@ int unix_send(int fd, const void *data, size_t size, const int *fds, size_t fd_c
  * longer, or had more fds (none is kept; with fd_max 0 not one enters this process); other negative errno. *ret_fd_count may be NULL when fd_max is 0.
  */
 ssize_t unix_receive(int fd, void *data, size_t size, int *ret_fds, size_t fd_max, size_t *ret_fd_count);
-
-/* sd_notify(3) without the library: sends `state` ("READY=1") to $NOTIFY_SOCKET. 0, also when nobody asked, or negative errno. */
-int unix_notify_manager(const char *state);

@@ -188,17 +188,19 @@ static void add_kubeconfig(struct paths *paths, const char *where)
     kubeconfig_deinit(&config);
 }
 
-static void add_source(struct paths *paths, const char *kind_where)
+static void add_source(struct paths *paths, const char *spec)
 {
-    const char *where = strchr(kind_where, ':') + 1;
+    enum pod_source kind;
+    const char *where;
 
-    if (!strncmp(kind_where, "file:", 5)) {
+    if (source_parse(spec, &kind, &where) < 0)
+        return; /* refused before */
+    if (kind == POD_SOURCE_FILE)
         add_folder_of(paths, where, SANDBOX_READ);
-    } else if (!strncmp(kind_where, "logdir:", 7)) {
+    else if (kind == POD_SOURCE_LOGDIR)
         add(paths, where, SANDBOX_READ);
-    } else if (!strncmp(kind_where, "apiserver:", 10)) {
+    else if (kind == POD_SOURCE_APISERVER)
         add_kubeconfig(paths, where);
-    }
 }
 
 /* Of the system: names of hosts, certificates, what libraries look up, /proc for `podkin explain`. */

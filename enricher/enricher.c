@@ -20,7 +20,8 @@
 #include "enricher/loop.h"
 #include "enricher/output.h"
 
-#define HOUSEKEEPING_NS NS_PER_SEC
+#define HOUSEKEEPING_NS  NS_PER_SEC
+#define READY_SOURCES_NS (10 * NS_PER_SEC)
 
 static void ask_sources(void *arg)
 {
@@ -69,12 +70,34 @@ static void watch_output(struct enricher *e, uint64_t now_ns)
     e->output_error = state.last_error;
 }
 
+/* Ready: attached, and a source has answered or was given its time. */
+static void tell_manager(struct enricher *e, uint64_t now_ns)
+{
+    bool answered = e->source_count == 0 || now_ns - e->started_ns > READY_SOURCES_NS;
+    char status[128];
+
+    for (size_t i = 0; i < e->source_count && !answered; i++) {
+        struct source_state state;
+
+        e->sources[i]->ops->get_state(e->sources[i], &state);
+        answered = state.last_success_ns != 0;
+    }
+    notify_watchdog(&e->notify, now_ns);
+    if (e->ready_told || !e->attached_ns || !answered)
+        return;
+    e->ready_told = true;
+    (void)snprintf(status, sizeof(status), "READY=1\nSTATUS=attached to the collector (%s)",
+        e->attachment.message.hook_kind);
+    (void)notify_send(&e->notify, status);
+}
+
 static void on_housekeeping(void *arg, uint64_t now_ns)
 {
     struct enricher *e = arg;
 
     emit_update_clock(&e->emit);
     watch_output(e, now_ns);
+    tell_manager(e, now_ns);
     pod_table_expire(e->pods, now_ns);
     loop_timer_arm(e->loop, &e->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
 }
@@ -208,6 +231,7 @@ static void prepare(struct enricher *e, struct conf *conf)
     *e = (struct enricher){.conf = conf,
         .signal_fd = -1,
         .asked_fd = -1,
+        .notify = NOTIFY_EMPTY,
         .attachment = ATTACHMENT_EMPTY,
         .started_ns = clock_boot_ns()};
     e->signal_poll = (struct loop_poll){.fn = on_signal, .arg = e, .fd = -1};
@@ -250,6 +274,9 @@ int enricher_init(struct enricher *e, struct conf *conf)
             return r;
         }
     }
+    r = notify_open(&e->notify);
+    if (r < 0)
+        log_warning("cannot talk to the service manager: %s", strerror(-r));
     drain_init(&e->drain, e->loop, &e->pipeline, e->output);
     consumer_init(e);
     log_info("loop: %s", loop_describe(e->loop));
@@ -279,6 +306,7 @@ int enricher_run(struct enricher *e)
         if (r < 0)
             return r;
     }
+    (void)notify_send(&e->notify, "STOPPING=1");
     return e->result;
 }
 
@@ -306,6 +334,7 @@ void enricher_deinit(struct enricher *e)
         drain_detach(&e->drain);
         loop_poll_stop(e->loop, &e->attachment_poll);
         fd_close(&e->asked_fd);
+        notify_close(&e->notify);
         loop_timer_disarm(e->loop, &e->attach_timer);
         loop_timer_disarm(e->loop, &e->housekeeping_timer);
         loop_timer_disarm(e->loop, &e->pipeline_timer);

@@ -8,6 +8,7 @@
  */
 #include <stdbool.h>
 
+#include "common/notify.h"
 #include "enricher/attach.h"
 #include "enricher/conf.h"
 #include "enricher/drain.h"
@@ -51,7 +52,9 @@ struct enricher {
     bool collector_gone; /* its queue is being finished */
     bool resync;         /* a new snapshot is wanted: reading pauses until all that was read is durable */
     bool recovery_cut; /* stopped in the middle of taking over: what a predecessor held stays in the store */
-    int output_error;  /* errno of the output that was said last, 0: fine */
+    struct notify notify;
+    bool ready_told;
+    int output_error; /* errno of the output that was said last, 0: fine */
     uint64_t output_error_ns;
     int result; /* of enricher_run() */
     bool stop;

@@ -197,23 +197,3 @@ Test(unix_socket, reader_that_does_not_read_is_no_wait)
         r = unix_send(pair[0], data, sizeof(data), NULL, 0);
     cr_expect_eq(r, -EAGAIN);
 }
-
-/* ---- the service manager --------------------------------------------------------------------------------------------- */
-
-Test(unix_socket, manager_is_told_where_it_asks)
-{
-    char data[32] = "";
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    cr_assert_eq(unsetenv("NOTIFY_SOCKET"), 0);
-    cr_expect_eq(unix_notify_manager("READY=1"), 0);
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    cr_assert_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(setenv("NOTIFY_SOCKET", path, 1), 0);
-    cr_expect_eq(unix_notify_manager("READY=1"), 0);
-    cr_expect_eq(recv(fd, data, sizeof(data), 0), 7);
-    cr_expect_str_eq(data, "READY=1");
-    fd_close(&fd);
-    cr_expect_lt(unix_notify_manager("READY=1"), 0);
-}
