@@ -114,6 +114,20 @@ static void pod_path(char *ret, size_t size, enum pod_shape shape, const char *u
             own_folder(), escaped);
 }
 
+static int open_cgroup(struct test_container *c)
+{
+    struct stat st;
+    int r = make_folders(c->path);
+
+    if (r < 0)
+        return r;
+    c->cgroup_fd = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (c->cgroup_fd < 0 || fstat(c->cgroup_fd, &st) < 0)
+        return -errno;
+    c->cgroup_id = st.st_ino;
+    return 0;
+}
+
 static int container_make(struct test_container *c, enum pod_shape shape, const char *pod, unsigned number)
 {
     static const char *const formats[] = {
@@ -121,8 +135,6 @@ static int container_make(struct test_container *c, enum pod_shape shape, const 
         [POD_SHAPE_CGROUPFS] = "%s/%s",
         [POD_SHAPE_CRIO] = "%s/crio-%s.scope",
     };
-    struct stat st;
-    int r;
 
     (void)snprintf(c->name, sizeof(c->name), number ? "side%u" : "main", number);
     random_hex(c->id, 64);
@@ -133,14 +145,7 @@ static int container_make(struct test_container *c, enum pod_shape shape, const 
     /* crun puts the process one level deeper. */
     (void)snprintf(
         c->path, sizeof(c->path), shape == POD_SHAPE_CRIO ? "%.500s/container" : "%.510s", c->scope);
-    r = make_folders(c->path);
-    if (r < 0)
-        return r;
-    c->cgroup_fd = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (c->cgroup_fd < 0 || fstat(c->cgroup_fd, &st) < 0)
-        return -errno;
-    c->cgroup_id = st.st_ino;
-    return 0;
+    return open_cgroup(c);
 }
 
 int test_pod_make(
@@ -159,6 +164,7 @@ int test_pod_make(
     suffix[5] = '\0';
     (void)snprintf(ret->name, sizeof(ret->name), "%s-7d4b9c5f6d-%s", app, suffix);
     pod_path(ret->path, sizeof(ret->path), shape, ret->uid);
+    ret->shape = shape;
     for (unsigned i = 0; i < containers; i++) {
         int r = container_make(&ret->containers[i], shape, ret->path, i);
 
@@ -167,6 +173,39 @@ int test_pod_make(
         ret->container_count++;
     }
     return 0;
+}
+
+struct test_container *test_pod_add(struct test_pod *pod, enum test_container_kind kind, const char *name)
+{
+    struct test_container *c = &pod->containers[pod->container_count];
+
+    if (pod->container_count == POD_CONTAINERS_MAX ||
+        container_make(c, pod->shape, pod->path, pod->container_count) < 0)
+        return NULL;
+    (void)snprintf(c->name, sizeof(c->name), "%s", name);
+    c->kind = kind;
+    pod->container_count++;
+    return c;
+}
+
+struct test_container *test_pod_restart(struct test_pod *pod, struct test_container *container)
+{
+    struct test_container *c = test_pod_add(pod, container->kind, container->name);
+
+    if (c) {
+        (void)snprintf(c->last_id, sizeof(c->last_id), "%s", container->id);
+        container->replaced = true;
+    }
+    return c;
+}
+
+int test_container_below(
+    struct test_container *ret, const struct test_container *of, const char *folder, const char *name)
+{
+    *ret = *of;
+    if (snprintf(ret->path, sizeof(ret->path), "%s/%s", folder, name) >= (int)sizeof(ret->path))
+        return -ENAMETOOLONG;
+    return open_cgroup(ret);
 }
 
 int test_cgroup_make(const char *name, char *path, size_t path_size)
@@ -265,11 +304,46 @@ pid_t test_fork_into(int cgroup_fd)
 
 static void print_container_status(FILE *out, const struct test_container *c, const char *app)
 {
+    char last[256] = "";
+
+    if (c->last_id[0])
+        (void)snprintf(last, sizeof(last),
+            "\"terminated\":{\"exitCode\":0,\"containerID\":\"containerd://%s\"}", c->last_id);
     (void)fprintf(out,
-        "{\"name\":\"%s\",\"state\":{\"running\":{\"startedAt\":\"2026-11-23T19:12:04Z\"}},\"lastState\":{},"
-        "\"ready\":true,\"restartCount\":0,\"image\":\"registry.example/%s:1.2\",\"imageID\":"
+        "{\"name\":\"%s\",\"state\":{\"running\":{\"startedAt\":\"2026-11-23T19:12:04Z\"}},\"lastState\":{%s},"
+        "\"ready\":true,\"restartCount\":%d,\"image\":\"registry.example/%s:1.2\",\"imageID\":"
         "\"registry.example/%s@sha256:%s\",\"containerID\":\"containerd://%s\",\"started\":true}",
-        c->name, app, app, c->id, c->id);
+        c->name, last, c->last_id[0] != 0, app, app, c->id, c->id);
+}
+
+static void print_container_spec(FILE *out, const struct test_container *c, const char *app)
+{
+    (void)fprintf(
+        out, "{\"name\":\"%s\",\"image\":\"registry.example/%s:1.2\",\"resources\":{}}", c->name, app);
+}
+
+/* `key`: of the list; nothing at all when it would be empty. */
+static void print_list(FILE *out, const struct test_pod *pod, enum test_container_kind kind, bool status, const char *key)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < pod->container_count; i++) {
+        const struct test_container *c = &pod->containers[i];
+
+        if (c->kind != kind || c->replaced || (status && c->unlisted))
+            continue;
+        if (any)
+            (void)fputs(",", out);
+        else
+            (void)fprintf(out, ",\"%s\":[", key);
+        any = true;
+        if (status)
+            print_container_status(out, c, pod->app);
+        else
+            print_container_spec(out, c, pod->app);
+    }
+    if (any)
+        (void)fputs("]", out);
 }
 
 void test_pod_print(FILE *out, const struct test_pod *pod)
@@ -279,22 +353,19 @@ void test_pod_print(FILE *out, const struct test_pod *pod)
         "\"creationTimestamp\":\"2026-11-23T19:12:01Z\",\"labels\":{\"app\":\"%s\",\"pod-template-hash\":"
         "\"7d4b9c5f6d\",\"tier\":\"test\"},\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":"
         "\"ReplicaSet\",\"name\":\"%s-7d4b9c5f6d\",\"uid\":\"0e2e4b2c-6b1f-4f0e-8a53-5f7c6f2d9a10\","
-        "\"controller\":true,\"blockOwnerDeletion\":true}]},\"spec\":{\"containers\":[",
-        pod->name, pod->namespace_, pod->uid, pod->app, pod->workload);
-    for (unsigned i = 0; i < pod->container_count; i++)
-        (void)fprintf(out, "%s{\"name\":\"%s\",\"image\":\"registry.example/%s:1.2\",\"resources\":{}}",
-            i ? "," : "", pod->containers[i].name, pod->app);
+        "\"controller\":true,\"blockOwnerDeletion\":true}]},\"spec\":{\"nodeName\":\"e2e-node\"%s",
+        pod->name, pod->namespace_, pod->uid, pod->app, pod->workload, pod->host_network ? ",\"hostNetwork\":true" : "");
+    print_list(out, pod, TEST_INIT, false, "initContainers");
+    print_list(out, pod, TEST_APP, false, "containers");
+    print_list(out, pod, TEST_EPHEMERAL, false, "ephemeralContainers");
     (void)fprintf(out,
-        "],\"nodeName\":\"e2e-node\",\"restartPolicy\":\"Always\"},\"status\":{\"phase\":\"%s\",\"qosClass\":"
+        ",\"restartPolicy\":\"Always\"},\"status\":{\"phase\":\"%s\",\"qosClass\":"
         "\"Burstable\",\"hostIP\":\"192.0.2.1\",\"podIP\":\"198.51.100.7\"",
         pod->without_status ? "Pending" : "Running");
     if (!pod->without_status) {
-        (void)fputs(",\"containerStatuses\":[", out);
-        for (unsigned i = 0; i < pod->container_count; i++) {
-            (void)fputs(i ? "," : "", out);
-            print_container_status(out, &pod->containers[i], pod->app);
-        }
-        (void)fputs("]", out);
+        print_list(out, pod, TEST_INIT, true, "initContainerStatuses");
+        print_list(out, pod, TEST_APP, true, "containerStatuses");
+        print_list(out, pod, TEST_EPHEMERAL, true, "ephemeralContainerStatuses");
     }
     (void)fputs("}}", out);
 }

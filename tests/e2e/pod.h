@@ -9,13 +9,20 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#define POD_CONTAINERS_MAX 3
+#define POD_CONTAINERS_MAX 6
 
 enum pod_shape { POD_SHAPE_SYSTEMD, POD_SHAPE_CGROUPFS, POD_SHAPE_CRIO };
+
+/* SANDBOX is in no list of the Pod. */
+enum test_container_kind { TEST_APP, TEST_INIT, TEST_EPHEMERAL, TEST_SANDBOX };
 
 struct test_container {
     char name[32];
     char id[65];
+    char last_id[65]; /* of the run before; "": this is the first */
+    enum test_container_kind kind;
+    bool replaced; /* an earlier run: the one that names it stands for both */
+    bool unlisted; /* in no status yet */
     char path[512]; /* its cgroup in the file system */
     uint64_t cgroup_id;
     int cgroup_fd;
@@ -27,12 +34,21 @@ struct test_pod {
     char path[512]; /* the Pod's cgroup */
     struct test_container containers[POD_CONTAINERS_MAX];
     unsigned container_count;
+    enum pod_shape shape;
+    bool host_network;
     bool without_status; /* the JSON has no containerStatuses yet */
 };
 
 /* 0 or negative errno. */
 int test_pod_make(
     struct test_pod *ret, enum pod_shape shape, const char *namespace_, const char *app, unsigned containers);
+/* One more container, made now. NULL: it could not be made. */
+struct test_container *test_pod_add(struct test_pod *pod, enum test_container_kind kind, const char *name);
+/* The container's next run: another id, the old one is the last. */
+struct test_container *test_pod_restart(struct test_pod *pod, struct test_container *container);
+/* A cgroup below the Pod's that counts as the container's: its events carry the same id. 0 or negative errno; closed by the caller. */
+int test_container_below(
+    struct test_container *ret, const struct test_container *of, const char *folder, const char *name);
 /* Kills what is in it and removes the cgroups. */
 void test_pod_remove(struct test_pod *pod);
 
