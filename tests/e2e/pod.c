@@ -310,7 +310,8 @@ static void print_container_status(FILE *out, const struct test_container *c, co
         (void)snprintf(last, sizeof(last),
             "\"terminated\":{\"exitCode\":0,\"containerID\":\"containerd://%s\"}", c->last_id);
     (void)fprintf(out,
-        "{\"name\":\"%s\",\"state\":{\"running\":{\"startedAt\":\"2026-11-23T19:12:04Z\"}},\"lastState\":{%s},"
+        "{\"name\":\"%s\",\"state\":{\"running\":{\"startedAt\":\"2026-11-23T19:12:04Z\"}},\"lastState\":{%s}"
+        ","
         "\"ready\":true,\"restartCount\":%d,\"image\":\"registry.example/%s:1.2\",\"imageID\":"
         "\"registry.example/%s@sha256:%s\",\"containerID\":\"containerd://%s\",\"started\":true}",
         c->name, last, c->last_id[0] != 0, app, app, c->id, c->id);
@@ -323,7 +324,8 @@ static void print_container_spec(FILE *out, const struct test_container *c, cons
 }
 
 /* `key`: of the list; nothing at all when it would be empty. */
-static void print_list(FILE *out, const struct test_pod *pod, enum test_container_kind kind, bool status, const char *key)
+static void print_list(
+    FILE *out, const struct test_pod *pod, enum test_container_kind kind, bool status, const char *key)
 {
     bool any = false;
 
@@ -354,7 +356,8 @@ void test_pod_print(FILE *out, const struct test_pod *pod)
         "\"7d4b9c5f6d\",\"tier\":\"test\"},\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":"
         "\"ReplicaSet\",\"name\":\"%s-7d4b9c5f6d\",\"uid\":\"0e2e4b2c-6b1f-4f0e-8a53-5f7c6f2d9a10\","
         "\"controller\":true,\"blockOwnerDeletion\":true}]},\"spec\":{\"nodeName\":\"e2e-node\"%s",
-        pod->name, pod->namespace_, pod->uid, pod->app, pod->workload, pod->host_network ? ",\"hostNetwork\":true" : "");
+        pod->name, pod->namespace_, pod->uid, pod->app, pod->workload,
+        pod->host_network ? ",\"hostNetwork\":true" : "");
     print_list(out, pod, TEST_INIT, false, "initContainers");
     print_list(out, pod, TEST_APP, false, "containers");
     print_list(out, pod, TEST_EPHEMERAL, false, "ephemeralContainers");

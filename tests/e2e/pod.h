@@ -21,8 +21,8 @@ struct test_container {
     char id[65];
     char last_id[65]; /* of the run before; "": this is the first */
     enum test_container_kind kind;
-    bool replaced; /* an earlier run: the one that names it stands for both */
-    bool unlisted; /* in no status yet */
+    bool replaced;  /* an earlier run: the one that names it stands for both */
+    bool unlisted;  /* in no status yet */
     char path[512]; /* its cgroup in the file system */
     uint64_t cgroup_id;
     int cgroup_fd;

@@ -113,7 +113,8 @@ static bool is_right(
            strcmp(event->workload, pod->workload) == 0 && strcmp(event->role, role_of(event, role)) == 0;
 }
 
-static void expect_named(const struct test_pod *pod, const struct test_container *container, const char *name, const char *role)
+static void expect_named(
+    const struct test_pod *pod, const struct test_container *container, const char *name, const char *role)
 {
     size_t wrong = 0, others = 0;
 
@@ -124,9 +125,10 @@ static void expect_named(const struct test_pod *pod, const struct test_container
             continue;
         others += strcmp(event->role, "runtime") != 0;
         if (!is_right(event, pod, name, role) && wrong++ == 0)
-            tap_note("first wrong: %s of %u %s: role '%s' state '%s' (%s), %s/%s %s container '%s', expected '%s' as %s",
-                event_type_name(event->type), event->pid, event->binary, event->role, event->state, event->reason,
-                event->namespace_, event->pod, event->uid, event->container, name, role);
+            tap_note("first wrong: %s of %u %s: role '%s' state '%s' (%s), %s/%s %s container '%s', expected "
+                     "'%s' as %s",
+                event_type_name(event->type), event->pid, event->binary, event->role, event->state,
+                event->reason, event->namespace_, event->pod, event->uid, event->container, name, role);
     }
     tap_expect_equal(wrong, 0, "events that say something else");
     tap_expect(others > 0, "no event but the runtime's");
@@ -134,7 +136,8 @@ static void expect_named(const struct test_pod *pod, const struct test_container
 }
 
 /* Every event that the kernel counted there. */
-static void check(const struct test_pod *pod, const struct test_container *container, const char *name, const char *role)
+static void check(
+    const struct test_pod *pod, const struct test_container *container, const char *name, const char *role)
 {
     if (!oracle_expect_equal(&scene.events, container, PATIENCE_MS))
         node_show_status(&scene.node);
@@ -150,7 +153,8 @@ static void expect_none(const struct test_container *container, unsigned ms)
 {
     node_sleep_ms(ms);
     events_read(&scene.events);
-    tap_expect_equal(events_count(&scene.events, container, -1), 0, "events that left before their container was known");
+    tap_expect_equal(
+        events_count(&scene.events, container, -1), 0, "events that left before their container was known");
 }
 
 /* ---- the sandbox ------------------------------------------------------------------------------------------ */
@@ -322,7 +326,8 @@ static void restarted(void)
         expect_none(second, 1000); /* no status knows it, and it is not taken for the sandbox */
         scene_reveal(&scene);
         check_workload(pod, second);
-        tap_expect_equal(events_count(&scene.events, first, EVENT_EXEC), oracle_read(first).execs, "execs of the first run");
+        tap_expect_equal(events_count(&scene.events, first, EVENT_EXEC), oracle_read(first).execs,
+            "execs of the first run");
         expect_named(pod, first, "main", "workload");
     }
     (void)kill(pid, SIGKILL);
@@ -360,7 +365,8 @@ static void recreated(void)
 
 /* ---- what a workload makes below its own cgroup ------------------------------------------------------------- */
 
-static void check_below(const struct test_pod *pod, const struct test_container *container, const struct test_container *below, size_t count)
+static void check_below(const struct test_pod *pod, const struct test_container *container,
+    const struct test_container *below, size_t count)
 {
     uint64_t total = oracle_total(container);
 
@@ -386,7 +392,8 @@ static void hostile_in(enum pod_shape shape)
     (void)snprintf(escaped, sizeof(escaped), "%s", victim->uid);
     for (char *at = escaped; *at; at++)
         *at = *at == '-' ? '_' : *at;
-    (void)snprintf(names[0], 256, "kubepods.slice/kubepods-pod%s.slice/cri-containerd-%s.scope", escaped, other->id);
+    (void)snprintf(
+        names[0], 256, "kubepods.slice/kubepods-pod%s.slice/cri-containerd-%s.scope", escaped, other->id);
     (void)snprintf(names[1], 256, "kubepods/burstable/pod%s/%s", victim->uid, other->id);
     (void)snprintf(names[2], 256, "kubepods-pod%s.slice:cri-containerd:%s", escaped, other->id);
     (void)snprintf(names[3], 256, "%s", other->id);
@@ -397,8 +404,9 @@ static void hostile_in(enum pod_shape shape)
     scene_reveal(&scene);
     run(container);
     run(other);
-    while (count < 8 && tap_expect_equal(test_container_below(&below[count], container, container->path, names[count]), 0,
-                            names[count]) &&
+    while (count < 8 &&
+           tap_expect_equal(test_container_below(&below[count], container, container->path, names[count]), 0,
+               names[count]) &&
            watched(&below[count])) {
         run(&below[count]);
         (void)close(below[count++].cgroup_fd);

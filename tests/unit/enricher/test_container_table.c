@@ -101,6 +101,7 @@ Test(container_table, id_that_is_made_with_another_path_is_another_cgroup)
     struct container *before = container_ref(add(10, CRI)->container), *after;
 
     after = make(10, OTHER)->container;
+    cr_assert_not_null(after);
     cr_expect_neq(after, before);
     cr_expect_str_eq(after->identity.pod_uid, "22222222-2222-4222-8222-222222222222");
     cr_expect_eq(after->cgroup_count, 1);
