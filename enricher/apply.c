@@ -365,32 +365,63 @@ void pipeline_prefetch_slots(const struct pipeline *pipeline, const struct recor
         process_table_prefetch(&pipeline->processes, ((const struct record_fork *)record)->parent_tgid);
 }
 
+/* Whose text the line of this record will have. */
+static uint32_t tgid_of_text(const struct record_header *record)
+{
+    return record->type == RECORD_FORK ? ((const struct record_fork *)record)->parent_tgid : record->tgid;
+}
+
+void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct record_header *record)
+{
+    process_table_prefetch_process(&pipeline->processes, tgid_of_text(record));
+}
+
 static void prefetch_bytes(const void *data, size_t size)
 {
     for (size_t i = 0; i < size; i += 64)
         __builtin_prefetch((const char *)data + i);
 }
 
-static void prefetch_text(const struct process *process)
+static const struct process *find_for_text(
+    const struct pipeline *pipeline, const struct record_header *record)
+{
+    const struct record_fork *fork = (const struct record_fork *)record;
+
+    return record->type == RECORD_FORK
+               ? process_table_find(&pipeline->processes, fork->parent_tgid, fork->parent_start_ns)
+               : process_table_find(&pipeline->processes, record->tgid, record->start_ns);
+}
+
+static void prefetch_own_text(const struct process *process)
 {
     prefetch_bytes(process->head, process->head_size);
     if (process->image)
         prefetch_bytes(process->image, 256);
 }
 
-void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct record_header *record)
+void pipeline_prefetch_text(const struct pipeline *pipeline, const struct record_header *record)
 {
-    const struct record_fork *fork = (const struct record_fork *)record;
-    const struct process *process =
-        record->type == RECORD_FORK
-            ? process_table_find(&pipeline->processes, fork->parent_tgid, fork->parent_start_ns)
-            : process_table_find(&pipeline->processes, record->tgid, record->start_ns);
+    const struct process *process = find_for_text(pipeline, record);
 
     if (!process)
         return;
-    prefetch_text(process);
+    prefetch_own_text(process);
     if (process->parent)
         __builtin_prefetch(process->parent);
+    if (process->container)
+        __builtin_prefetch(&process->container->fragment);
+}
+
+void pipeline_prefetch_context(const struct pipeline *pipeline, const struct record_header *record)
+{
+    const struct process *process = find_for_text(pipeline, record);
+
+    if (!process)
+        return;
+    if (process->parent)
+        prefetch_own_text(process->parent);
+    if (process->container)
+        prefetch_bytes(process->container->fragment.data, process->container->fragment.size);
 }
 
 int pipeline_record(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
@@ -475,8 +506,8 @@ void pipeline_snapshot(
     if (record->type == RECORD_SNAPSHOT_CGROUP && pass == PIPELINE_SNAPSHOT_TABLES)
         snapshot_cgroup(pipeline, (const struct record_cgroup *)record);
     else if (record->type == RECORD_POLICY && pass == PIPELINE_SNAPSHOT_TABLES)
-        hook_apply_policy(pipeline, (const struct record_policy *)record, pipeline->snapshot_generation,
-            record->time_ns);
+        hook_apply_policy(
+            pipeline, (const struct record_policy *)record, pipeline->snapshot_generation, record->time_ns);
     else if (record->type == RECORD_SNAPSHOT_PROCESS && pass == PIPELINE_SNAPSHOT_TABLES)
         snapshot_process(pipeline, (const struct record_process *)record);
     else if (record->type == RECORD_SNAPSHOT_PROCESS)

@@ -47,7 +47,7 @@ struct container {
     struct container_fragment fragment;
     uint64_t fragment_version; /* pod->version that it was rendered from */
     uint64_t
-        serial; /* no other container of this table has it: what is remembered of a container is remembered under it */
+        serial; /* no other container has it, nor this one with another Pod: what is remembered of a container is remembered under it */
     struct hold_queue held;
     struct wheel_node timer;
     uint64_t waiting_since_ns; /* 0: nothing has had to wait since the last news */

@@ -121,6 +121,10 @@ static int drain_batch(struct drain *drain, uint64_t now_ns)
             return 0;
         for (uint32_t i = 0; i < drain->batch_count; i++)
             pipeline_prefetch_processes(drain->pipeline, drain->batch[i]);
+        for (uint32_t i = 0; i < drain->batch_count; i++)
+            pipeline_prefetch_text(drain->pipeline, drain->batch[i]);
+        for (uint32_t i = 0; i < drain->batch_count; i++)
+            pipeline_prefetch_context(drain->pipeline, drain->batch[i]);
     }
     for (; drain->batch_next < drain->batch_count; drain->batch_next++) {
         if (pipeline_record(drain->pipeline, drain->batch[drain->batch_next], now_ns) == -EAGAIN)

@@ -82,9 +82,12 @@ void pipeline_deinit(struct pipeline *pipeline);
 
 /* One checked record of the stream. 0: taken. -EAGAIN: the output is full; call again with the same record (E4). */
 int pipeline_record(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns);
-/* Hints for records that come soon, in two steps with other work in between: the slots of the process table, then the processes. */
+/* Hints for records that come soon, in steps with other work in between: the slots of the process table, the processes, their text, and that of their
+ * parents and Pods. */
 void pipeline_prefetch_slots(const struct pipeline *pipeline, const struct record_header *record);
 void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct record_header *record);
+void pipeline_prefetch_text(const struct pipeline *pipeline, const struct record_header *record);
+void pipeline_prefetch_context(const struct pipeline *pipeline, const struct record_header *record);
 void pipeline_snapshot_begin(struct pipeline *pipeline);
 /* One checked record of the snapshot, twice for all: first pass the tables, second the parents. */
 enum pipeline_snapshot_pass { PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS };

@@ -30,11 +30,10 @@ struct requirement {
 };
 
 /* Answers stay right as long as the container has the same Pod in the same version. */
-#define CACHE_SLOTS 64
+#define CACHE_SLOTS 512
 struct answer {
     uint64_t container; /* its serial, 0: none */
-    const struct pod *pod;
-    uint64_t version;
+    uint32_t version;   /* of its Pod */
     enum policy_verdict verdict;
 };
 
@@ -259,7 +258,7 @@ enum policy_verdict policy_match_judge(struct policy_match *match, const struct 
         return POLICY_DIFFERS; /* M1 */
     if (!pod)
         return POLICY_UNDECIDED;
-    if (answer->container != container->serial || answer->pod != pod || answer->version != pod->version)
-        *answer = (struct answer){container->serial, pod, pod->version, judge(match, container)};
+    if (answer->container != container->serial || answer->version != (uint32_t)pod->version)
+        *answer = (struct answer){container->serial, (uint32_t)pod->version, judge(match, container)};
     return answer->verdict;
 }

@@ -29,6 +29,19 @@ void process_table_prefetch(const struct process_table *table, uint32_t tgid)
     __builtin_prefetch(&table->slots[home_of(table, tgid)]);
 }
 
+void process_table_prefetch_process(const struct process_table *table, uint32_t tgid)
+{
+    for (size_t i = home_of(table, tgid); table->slots[i].process; i = (i + 1) & table->mask) {
+        const char *process = (const char *)table->slots[i].process;
+
+        if (table->slots[i].tgid != tgid)
+            continue;
+        __builtin_prefetch(process);
+        __builtin_prefetch(process + 64);
+        __builtin_prefetch(process + sizeof(struct process) - 1);
+    }
+}
+
 struct process *process_table_find(const struct process_table *table, uint32_t tgid, uint64_t start_ns)
 {
     struct process *exited = NULL;

@@ -73,6 +73,8 @@ void process_table_deinit(struct process_table *table);
 struct process *process_table_find(const struct process_table *table, uint32_t tgid, uint64_t start_ns);
 /* Brings the slot of a tgid towards the cache. */
 void process_table_prefetch(const struct process_table *table, uint32_t tgid);
+/* The same for the processes with this tgid, once the slot is there. */
+void process_table_prefetch_process(const struct process_table *table, uint32_t tgid);
 /* The one with this tgid that started last: for questions by people, who have only a pid. */
 struct process *process_table_find_pid(const struct process_table *table, uint32_t tgid);
 /* Puts an execution in as the current one of its key, in place of an earlier one; the table takes a reference. T3 is applied with `now_ns`.

@@ -23,16 +23,33 @@ static inline char *put_string(char *to, const char *string)
 
 #define PUT_U64_MAX 20 /* digits */
 
+/* Digits that a number has. */
+static inline size_t put_u64_size(uint64_t value)
+{
+    size_t size = 1;
+
+    for (; value >= 10000; value /= 10000)
+        size += 4;
+    return size + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 static inline char *put_u64(char *to, uint64_t value)
 {
-    char digits[PUT_U64_MAX];
-    size_t count = 0;
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+        "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+        "8081828384858687888990919293949596979899";
+    char *end = to + put_u64_size(value);
 
-    do {
-        digits[sizeof(digits) - ++count] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    return put(to, digits + sizeof(digits) - count, count);
+    for (to = end; value >= 100; value /= 100) {
+        to -= 2;
+        memcpy(to, pairs + value % 100 * 2, 2);
+    }
+    if (value >= 10)
+        memcpy(to - 2, pairs + value * 2, 2);
+    else
+        to[-1] = (char)('0' + value);
+    return end;
 }
 
 /* RFC 4648, with padding. 4 bytes for each 3 begun. */

@@ -100,6 +100,7 @@ static void set_pod(struct container *container, struct pod *pod)
     if (container->pod)
         pod_unref(container->pod);
     container->pod = pod;
+    container->serial = ++container->table->last_serial;
     container->fragment_version = 0;
 }
 

@@ -156,6 +156,9 @@ static int put_aside(struct sink_file *sink)
         return 0;
     if (keep == 0)
         return unlink(sink->path) < 0 ? -errno : 0;
+    /* Not left to rename(): ext4 takes one that replaces a file for a way of saving it, and writes the whole to the disk on the spot. */
+    if (unlink(name_of(sink, sink->older_name, keep)) < 0 && errno != ENOENT)
+        return -errno;
     for (unsigned i = keep; i > 1; i--)
         if (rename(name_of(sink, sink->newer_name, i - 1), name_of(sink, sink->older_name, i)) < 0 &&
             errno != ENOENT)

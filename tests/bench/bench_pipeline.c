@@ -3,7 +3,7 @@
  * From queue to file, on one core, with the real modules: a queue that is filled with records, the drain, the tables (100,000 processes in 300 containers, Pods known), rendering, the file sink
  * with rotation. Only the consumer's work is timed (CPU of the whole process, kernel included, while the producer rests). Prints nanoseconds and bytes an event.
  *
- *   bench_pipeline [SECONDS a round, default 2] [FOLDER for the file, default /tmp]
+ *   bench_pipeline [SECONDS a round, default 2] [FOLDER for the file, default /tmp; -: no file] [KIND: only those whose name begins so] [epoll]
  */
 #include <errno.h>
 #include <stdio.h>
@@ -64,15 +64,15 @@ static void on_changed(void *arg, struct pod *pod)
     pipeline_pod_changed(arg, pod, clock_boot_ns());
 }
 
-static uint64_t cpu_ns(void)
+static uint64_t cpu_ns(clockid_t whose)
 {
     struct timespec ts;
 
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    (void)clock_gettime(whose, &ts);
     return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void open_all(const char *folder)
+static void open_all(const char *folder, enum loop_kind loop)
 {
     const struct pod_table_limits pods = {
         .max_pods = 4096, .max_bytes = 64 << 20, .grace_ns = 300 * NS_PER_SEC};
@@ -82,7 +82,7 @@ static void open_all(const char *folder)
     struct output_options output = OUTPUT_OPTIONS_DEFAULT;
 
     (void)snprintf(path, sizeof(path), "%s/podkin-bench-%d.json", folder, (int)getpid());
-    output.path = path;
+    output.path = strcmp(folder, "-") ? path : NULL;
     output.rotate_keep = 1;
     bench.options = (struct pipeline_options){.hold_timeout_ns = 30 * NS_PER_SEC,
         .container_timeout_ns = 5 * NS_PER_SEC,
@@ -94,7 +94,7 @@ static void open_all(const char *folder)
         .own_events = true};
     bench.render =
         (struct render_options){.node_name = "worker-17", .own_fields = true, .image = {.own_fields = true}};
-    must("loop", loop_new(&bench.loop, LOOP_AUTO, NULL));
+    must("loop", loop_new(&bench.loop, loop, NULL));
     must("output", output_new(&bench.output, bench.loop, &output));
     must("pods", pod_table_new(&bench.pods, &pods, on_changed, &bench.pipeline));
     must("hold", hold_new(&bench.hold, -1, &hold));
@@ -122,10 +122,15 @@ static void produce(const struct record_header *record)
     queue_producer_commit(bench.producer);
 }
 
-/* Until everything published is read and written. Returns the CPU that it took. */
-static uint64_t consume(void)
+/* What something took: of all threads (io_uring writes in a worker of the kernel's), and of this one. */
+struct cost {
+    uint64_t all_ns, own_ns;
+};
+
+/* Until everything published is read and written. */
+static struct cost consume(void)
 {
-    uint64_t before = cpu_ns();
+    uint64_t all_before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID), own_before = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
 
     queue_producer_publish(bench.producer);
     for (;;) {
@@ -142,7 +147,8 @@ static uint64_t consume(void)
     }
     (void)drain_run(&bench.drain); /* releases */
     must("cursor", queue_producer_refresh(bench.producer));
-    return cpu_ns() - before;
+    return (struct cost){
+        cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - all_before, cpu_ns(CLOCK_THREAD_CPUTIME_ID) - own_before};
 }
 
 static struct make_key key_of(uint32_t i)
@@ -284,44 +290,54 @@ static int by_value(const void *a, const void *b)
 
 static void measure(enum kind kind, double seconds)
 {
-    double ns[ROUNDS];
+    double ns[ROUNDS], own_ns[ROUNDS];
     uint64_t bytes = 0, events = 0;
     unsigned seed = 1;
 
     for (int round = 0; round < ROUNDS; round++) {
         struct output_state before, after;
-        uint64_t end = clock_boot_ns() + (uint64_t)(seconds * 1e9), cpu = 0, count = 0;
+        uint64_t end = clock_boot_ns() + (uint64_t)(seconds * 1e9), count = 0;
+        struct cost sum = {0, 0};
 
         output_get_state(bench.output, &before);
         while (clock_boot_ns() < end) {
+            struct cost cost;
+
             count += produce_chunk(kind, &seed);
-            cpu += consume();
+            cost = consume();
+            sum.all_ns += cost.all_ns;
+            sum.own_ns += cost.own_ns;
         }
         output_get_state(bench.output, &after);
-        ns[round] = (double)cpu / (double)count;
+        ns[round] = (double)sum.all_ns / (double)count;
+        own_ns[round] = (double)sum.own_ns / (double)count;
         bytes += after.bytes - before.bytes;
         events += count;
     }
     qsort(ns, ROUNDS, sizeof(ns[0]), by_value);
-    printf("%-30s %6.0f ns an event (%.0f to %.0f), %7.0f events/s a core, %llu bytes a line\n",
-        kind_names[kind], ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1], 1e9 / ns[ROUNDS / 2],
+    qsort(own_ns, ROUNDS, sizeof(own_ns[0]), by_value);
+    printf("%-30s %6.0f ns an event (%.0f to %.0f), %7.0f events/s a core, own thread %6.0f ns, %llu bytes a "
+           "line\n",
+        kind_names[kind], ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1], 1e9 / ns[ROUNDS / 2], own_ns[ROUNDS / 2],
         (unsigned long long)(bytes / events));
 }
 
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? atof(argv[1]) : 2;
-    const char *folder = argc > 2 ? argv[2] : "/tmp";
+    const char *folder = argc > 2 ? argv[2] : "/tmp", *only = argc > 3 ? argv[3] : "";
     char path[256];
 
-    open_all(folder);
+    open_all(folder, argc > 4 && !strcmp(argv[4], "epoll") ? LOOP_EPOLL : LOOP_AUTO);
     fill_tables();
     tell_policies();
     printf("loop %s; %zu processes, %zu containers, %zu Pods\n", loop_describe(bench.loop),
         bench.pipeline.processes.count, bench.pipeline.containers.container_count,
         pod_table_count(bench.pods));
-    for (int kind = 0; kind < KIND_COUNT; kind++)
-        measure((enum kind)kind, seconds);
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        if (!strncmp(kind_names[kind], only, strlen(only)))
+            measure((enum kind)kind, seconds);
+    }
     if (bench.pipeline.counters.emitted_without_pod || bench.pipeline.counters.records_malformed ||
         bench.pipeline.counters.hooks_unnamed || bench.pipeline.counters.hooks_not_selected)
         fail("events without Pod or policy, or records malformed", -EBADMSG);

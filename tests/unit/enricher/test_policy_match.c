@@ -152,7 +152,7 @@ Test(policy_match, answer_changes_with_the_pod)
     pod.version++;
     cr_expect_eq(policy_match_judge(match, &container), POLICY_DIFFERS);
     labels[0].value = STR("web");
-    other.serial = 1 + 64; /* shares its place among the remembered answers */
+    other.serial = 1 + 512; /* shares its place among the remembered answers */
     cr_expect_eq(policy_match_judge(match, &other), POLICY_MATCHES);
     pod.version++;
     cr_expect_eq(policy_match_judge(match, &container), POLICY_MATCHES);
