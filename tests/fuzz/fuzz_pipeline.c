@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A history of a small node: a byte names a step, those behind it say who and how. Ten processes whose pids are used again, eight cgroups in two Pods, a
- * container without metadata, outside, and unheard of; Pods that come, change and go; an output that is full at times; a hold store for 40 events.
+ * container without metadata, outside, and unheard of; hooks of policies that come, go, select, and are another collector's; Pods that come, change and go; an output that is full at times; a hold store for 40 events.
  * Whatever the history: the books balance, each event leaves exactly once, those of one process in order, each as one JSON line.
  */
 #include "enricher/pipeline.h"
@@ -124,7 +124,7 @@ static void check_books(void)
     uint64_t received = 0, gone = 0;
 
     for (unsigned t = 0; t < RECORD_TYPE_SLOTS; t++) {
-        if (t == RECORD_FORK || t == RECORD_EXEC || t == RECORD_EXIT)
+        if (t == RECORD_FORK || t == RECORD_EXEC || t == RECORD_EXIT || t == RECORD_HOOK)
             received += counters->received[t];
         gone += counters->emitted[t] + counters->dropped[t];
     }
@@ -177,6 +177,63 @@ static void feed_cgroup(uint8_t who, uint8_t where)
         &buffer, types[where / 8 % 4], 1 + where % 8, key_of(who), run.now, cgroup_paths[where % 8]));
 }
 
+static void feed_hook(uint8_t who, uint8_t where)
+{
+    uint64_t number = make_seq_ - run.first_seq;
+    uint32_t current = run.current[who % TGIDS];
+    struct record_hook *hook;
+
+    if (number >= EVENTS_MAX || run.exited[current])
+        return;
+    run.process_of[number] = current;
+    hook = make_hook(&buffer, key_of(who), 1 + where % 8, run.now, where / 8 % 4);
+    hook->header.tid += who / TGIDS;
+    make_arg_bytes(&buffer, 0, RECORD_ARG_STRING, "a\"\n\xff", 4, where);
+    feed(&hook->header);
+}
+
+static const struct record_header *policy_of(uint8_t id, uint8_t how)
+{
+    static const struct {
+        const char *words;
+        size_t size;
+    } selectors[] = {{"", 0}, {"pod\0app\0In\0001\0web", 16}, {"pod\0app\0NotIn\0001\0web", 19},
+        {"pod\0app", 7}, {"container\0name\0In\0001\0main", 24}};
+    const struct make_policy policy = {.hook_id = id % 4,
+        .kind = (uint8_t)(1 + how % 4),
+        .flags = (uint8_t)((how & 64 ? RECORD_POLICY_GONE : 0) | (how & 128 ? RECORD_POLICY_NAMESPACED : 0)),
+        .name = "p",
+        .name_space = how & 32 ? "shop" : "other",
+        .function = "f",
+        .selector = selectors[how / 4 % 5].words,
+        .selector_size = selectors[how / 4 % 5].size};
+
+    return make_policy(&buffer, &policy, run.now);
+}
+
+static void change_collector(uint8_t id, uint8_t how)
+{
+    pipeline_collector_changed(&run.pipeline);
+    pipeline_snapshot_begin(&run.pipeline);
+    pipeline_snapshot(&run.pipeline, policy_of(id, how), PIPELINE_SNAPSHOT_TABLES);
+    if (how & 2) /* of the whole snapshot only this: it has no processes, and here they live on */
+        policy_table_mark_unseen(&run.pipeline.policies, run.pipeline.snapshot_generation, run.now);
+}
+
+static void step_hook(const uint8_t data[3])
+{
+    uint64_t number = make_seq_ - run.first_seq;
+
+    if (number >= EVENTS_MAX)
+        return;
+    if (data[0] % 8 < 4)
+        feed_hook(data[1], data[2]);
+    else if (data[0] % 8 < 7)
+        feed(policy_of(data[1], data[2]));
+    else
+        change_collector(data[1], data[2]);
+}
+
 #define STR(literal) ((char *)(uintptr_t)(literal))
 
 static void tell_pod(uint8_t which, uint8_t how)
@@ -209,6 +266,10 @@ static void pass(uint64_t ns)
 
 static void step(const uint8_t data[3])
 {
+    if (data[0] >= 0xc0) {
+        step_hook(data);
+        return;
+    }
     switch (data[0] % 8) {
     case 0:
     case 1:

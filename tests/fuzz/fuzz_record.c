@@ -7,6 +7,8 @@
 #include "common/cleanup.h"
 #include "enricher/cgroup_path.h"
 #include "enricher/image.h"
+#include "enricher/policy_table.h"
+#include "enricher/render_hook.h"
 #include "enricher/snapshot_read.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -42,6 +44,55 @@ static void use_cgroup(const struct record_cgroup *cgroup)
     cgroup_path_parse(path.size ? path.data : "", path.size, &identity);
 }
 
+/* Written in the room that it claims, and in the least; what a policy says of the hook, before. */
+static void render_in(const struct render_hook *hook, size_t room)
+{
+    static char line[8 * RECORD_SIZE_MAX];
+    bool cut = false;
+    char *end;
+
+    FUZZ_CHECK(room + 1 <= sizeof(line));
+    line[room] = '#';
+    end = render_hook(line, room, hook, &cut);
+    FUZZ_CHECK(end >= line && (size_t)(end - line) <= room && line[room] == '#');
+    touch((struct record_bytes){line, (size_t)(end - line)});
+}
+
+static void use_hook(const struct record_hook *record, struct policy_table *policies)
+{
+    const struct render_hook hook = {
+        .record = record, .policy = policy_table_get(policies, record->hook_id, 1), .own_fields = true};
+    size_t bound = render_hook_bound(&hook);
+
+    FUZZ_CHECK(*render_hook_event_name(hook.policy) == 'p');
+    render_in(&hook, bound);
+    if (bound > RENDER_HOOK_MIN)
+        render_in(&hook, RENDER_HOOK_MIN);
+}
+
+static void use_policy(const struct record_policy *record)
+{
+    static struct record_hook hook = {.header = {.size = sizeof(hook), .type = RECORD_HOOK}};
+    struct policy_table policies;
+
+    FUZZ_CHECK(policy_table_init(&policies) == 0);
+    FUZZ_CHECK(policy_table_apply(&policies, record, 0, 1) != POLICY_REFUSED);
+    hook.hook_id = record->hook_id;
+    for (unsigned i = 0; i <= RECORD_HOOK_RETURN; i++)
+        hook.args[i] = (struct record_arg){.type = RECORD_ARG_STRING, .flags = RECORD_ARG_ERROR};
+    use_hook(&hook, &policies);
+    policy_table_deinit(&policies);
+}
+
+static void use_hook_alone(const struct record_hook *record)
+{
+    struct policy_table policies;
+
+    FUZZ_CHECK(policy_table_init(&policies) == 0);
+    use_hook(record, &policies);
+    policy_table_deinit(&policies);
+}
+
 static void use(const struct record_header *record)
 {
     (void)record_type_name(record->type);
@@ -62,6 +113,12 @@ static void use(const struct record_header *record)
     case RECORD_SNAPSHOT_CGROUP:
         use_cgroup((const struct record_cgroup *)record);
         break;
+    case RECORD_HOOK:
+        use_hook_alone((const struct record_hook *)record);
+        break;
+    case RECORD_POLICY:
+        use_policy((const struct record_policy *)record);
+        break;
     default:
         break;
     }
@@ -79,7 +136,7 @@ static void read_snapshot(const void *data, size_t size)
         use(record);
         given++;
     }
-    FUZZ_CHECK(given == reader.process_count + reader.cgroup_count);
+    FUZZ_CHECK(given == reader.process_count + reader.cgroup_count + reader.policy_count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
