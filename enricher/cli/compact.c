@@ -331,6 +331,16 @@ static void show_hook(struct compact *compact, const struct line *line)
     }
     show_action(row, line->action);
     show_action(row, line->return_action);
+    if (line->action_value)
+        row_format(row, ROW_BAD, " %lld", (long long)line->action_value);
+    if (line->action_failed.size)
+        row_own(row, ROW_WARN, " failed");
+    if (line->suppressed)
+        row_format(row, ROW_NOTE, " +%lld suppressed", (long long)line->suppressed);
+    if (line->selector_undecided.size)
+        row_own(row, ROW_WARN, " ?selected");
+    if (line->unknown_hook_id.size)
+        row_own(row, ROW_WARN, " ?policy");
     if (line->message.size) {
         row_own(row, ROW_PLAIN, " ");
         row_json(row, ROW_NOTE, line->message);

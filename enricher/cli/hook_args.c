@@ -86,7 +86,13 @@ static void show_truncated_bytes(struct row *row, struct slice value)
 static void show_path(struct row *row, struct slice value)
 {
     struct slice permission = member(value, "permission"), flags = member(value, "flags");
+    struct slice open_flags = member(value, "open_flags"), fd = member(value, "fd");
 
+    if (fd.size) {
+        row_own(row, ROW_DIM, "fd ");
+        row_json(row, ROW_PLAIN, fd);
+        row_own(row, ROW_PLAIN, member(value, "path").size ? " " : "");
+    }
     row_json(row, ROW_PLAIN, member(value, "mount"));
     row_json(row, ROW_PLAIN, member(value, "path"));
     if (permission.size) {
@@ -96,6 +102,10 @@ static void show_path(struct row *row, struct slice value)
     if (flags.size) {
         row_own(row, ROW_DIM, " ");
         row_json(row, ROW_DIM, flags);
+    }
+    if (open_flags.size) {
+        row_own(row, ROW_DIM, " ");
+        row_json(row, ROW_DIM, open_flags);
     }
 }
 
@@ -136,6 +146,54 @@ static void show_address(struct row *row, struct slice value)
     show_endpoint(row, member(value, "addr"), member(value, "port"));
 }
 
+/* By its name, or by its number where it has none. */
+static void show_capability(struct row *row, struct slice value)
+{
+    struct slice name = member(value, "name");
+
+    if (!name.size)
+        row_own(row, ROW_DIM, "capability ");
+    row_json(row, ROW_PLAIN, name.size ? name : member(value, "value"));
+}
+
+static void show_syscall(struct row *row, struct slice value)
+{
+    row_own(row, ROW_DIM, "syscall ");
+    row_json(row, ROW_PLAIN, member(value, "id"));
+    row_own(row, ROW_DIM, " ");
+    row_json(row, ROW_DIM, member(value, "abi"));
+}
+
+/* Who it is for the kernel, and what more it may than others; the other ids are in the JSON. */
+static void show_credentials(struct row *row, struct slice value)
+{
+    static const char *const ids[] = {"uid", "gid", "euid", "egid"};
+    struct slice effective = member(member(value, "caps"), "effective");
+    const char *between = "";
+
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        struct slice id = member(value, ids[i]);
+
+        if (!id.size)
+            continue;
+        row_own(row, ROW_DIM, between);
+        row_own(row, ROW_DIM, ids[i]);
+        row_own(row, ROW_DIM, "=");
+        row_json(row, ROW_PLAIN, id);
+        between = " ";
+    }
+    if (effective.size > 2) {
+        row_own(row, ROW_DIM, " caps=");
+        row_outside(row, ROW_PLAIN, effective.data, effective.size);
+    }
+}
+
+static void show_error(struct row *row, struct slice value)
+{
+    row_own(row, ROW_WARN, "?");
+    row_json(row, ROW_WARN, member(value, "message"));
+}
+
 /* Any value at all; an object as {key=value …}. */
 static void show_value(struct row *row, struct slice raw)
 {
@@ -170,6 +228,10 @@ static const struct {
     {"sock_arg", show_socket},
     {"skb_arg", show_socket},
     {"sockaddr_arg", show_address},
+    {"capability_arg", show_capability},
+    {"syscall_id", show_syscall},
+    {"process_credentials_arg", show_credentials},
+    {"error_arg", show_error},
 };
 
 static void show_by_kind(struct row *row, struct slice kind, struct slice raw)
@@ -188,7 +250,8 @@ static void show_by_kind(struct row *row, struct slice kind, struct slice raw)
         row_own(row, ROW_PLAIN, "\"");
         return;
     }
-    if (kind_of(raw) == JSON_OBJECT && kind.size > sizeof(suffix) - 1)
+    if (kind_of(raw) == JSON_OBJECT && kind.size > sizeof(suffix) - 1 &&
+        !memcmp(kind.data + kind.size - (sizeof(suffix) - 1), suffix, sizeof(suffix) - 1))
         row_json(row, ROW_DIM, (struct slice){kind.data, kind.size - (sizeof(suffix) - 1)});
     show_value(row, raw);
 }
@@ -210,7 +273,9 @@ void hook_arg_show(struct row *row, struct slice raw)
     while (json_object_next(&json, &key)) {
         struct slice value = json_skip(&json);
 
-        if (!SLICE_IS(key, "label") && !json.failed)
+        if (SLICE_IS(key, "truncated"))
+            row_own(row, ROW_DIM, "+"); /* there was more of it */
+        else if (!SLICE_IS(key, "label") && !json.failed)
             show_by_kind(row, key, value);
     }
 }

@@ -83,6 +83,11 @@ static const struct field body_fields[] = {OBJECT("process", struct line, proces
     FIELD("policy_name", FIELD_STRING, struct line, policy_name),
     FIELD("message", FIELD_STRING, struct line, message), FIELD("action", FIELD_STRING, struct line, action),
     FIELD("return_action", FIELD_STRING, struct line, return_action),
+    FIELD("action_failed", FIELD_RAW, struct line, action_failed),
+    FIELD("action_value", FIELD_INTEGER, struct line, action_value),
+    FIELD("suppressed", FIELD_INTEGER, struct line, suppressed),
+    FIELD("unknown_hook_id", FIELD_RAW, struct line, unknown_hook_id),
+    FIELD("selector_undecided", FIELD_RAW, struct line, selector_undecided),
     FIELD("from", FIELD_STRING, struct line, from), FIELD("to", FIELD_STRING, struct line, to),
     FIELD("cpu", FIELD_INTEGER, struct line, cpu), FIELD("where", FIELD_STRING, struct line, where),
     FIELD("by_type", FIELD_RAW, struct line, by_type), {0}};

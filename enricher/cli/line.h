@@ -66,7 +66,10 @@ struct line {
     int64_t status;
     /* hooks */
     struct slice function_name, subsys, event, policy_name, message, action, return_action;
-    struct slice args, return_; /* raw array, raw object */
+    struct slice args, return_;                     /* raw array, raw object */
+    struct slice action_failed, selector_undecided; /* true, or absent */
+    struct slice unknown_hook_id;                   /* its number: the policy is not known */
+    int64_t action_value, suppressed;
     /* lost */
     struct slice from, to, where,
         by_type; /* from, to: sequence numbers of that CPU, or times; by_type: raw object */

@@ -83,6 +83,11 @@ Test(compact, tetragons_lines_look_as_agreed)
     compare("tetragon.jsonl", "tetragon.compact", &(struct compact_options){.time = COMPACT_TIME_UTC});
 }
 
+Test(compact, hooks_look_as_agreed)
+{
+    compare("hooks.jsonl", "hooks.compact", &(struct compact_options){.time = COMPACT_TIME_UTC});
+}
+
 Test(compact, on_a_terminal_of_100_columns)
 {
     compare("podkin.jsonl", "podkin.terminal",
@@ -97,10 +102,10 @@ Test(compact, ascii_and_relative_time)
 
 Test(compact, a_line_is_never_wider_than_the_terminal)
 {
-    static const char *const inputs[] = {"podkin.jsonl", "tetragon.jsonl"};
+    static const char *const inputs[] = {"podkin.jsonl", "tetragon.jsonl", "hooks.jsonl"};
 
     for (unsigned columns = 20; columns < 200; columns += 9) {
-        for (size_t i = 0; i < 2; i++) {
+        for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++) {
             char *lines = read_golden(inputs[i]);
             char *shown =
                 rendered(lines, &(struct compact_options){.time = COMPACT_TIME_UTC, .columns = columns});
