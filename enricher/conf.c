@@ -12,6 +12,7 @@
 #include "common/unix_socket.h"
 #include "enricher/kubeconfig.h"
 #include "enricher/loop.h"
+#include "enricher/metrics.h"
 
 #define DEFAULT_SOCKET "/run/podkin/collector.sock"
 #define DEFAULT_EVENTS "/run/podkin/events.sock"
@@ -58,6 +59,9 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
             NULL, 0, 1000},
         {"events-socket", OPTION_STRING, &c->events_socket, "PATH",
             "socket for podkin events, status, explain; none: without (default " DEFAULT_EVENTS ")", NULL, 0,
+            0},
+        {"metrics-listen", OPTION_STRING, &c->metrics_listen, "ADDRESS:PORT",
+            "Prometheus' metrics by HTTP at /metrics, such as 127.0.0.1:9464 (default: not at all)", NULL, 0,
             0},
         {"hold-timeout", OPTION_DURATION, &c->pipeline.hold_timeout_ns, "DURATION",
             "how long an event waits for its Pod, 0: not at all (default 30s)", NULL, 0, 3600 * NS_PER_SEC},
@@ -177,6 +181,12 @@ static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX]
     if (check_socket("socket", conf->socket, error) < 0 ||
         (*conf->events_socket && check_socket("events-socket", conf->events_socket, error) < 0))
         return -EINVAL;
+    if (conf->metrics_listen && metrics_check_address(conf->metrics_listen) < 0) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX,
+            "--metrics-listen: %.60s: expected ADDRESS:PORT in numbers, such as 127.0.0.1:9464",
+            conf->metrics_listen);
+        return -EINVAL;
+    }
     if (conf->sources.count > CONF_SOURCES_MAX) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "--source: expected at most %d of them", CONF_SOURCES_MAX);
         return -EINVAL;
@@ -296,8 +306,9 @@ int conf_check_files(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
 
 void conf_deinit(struct conf *conf)
 {
-    char **strings[] = {&conf->socket, &conf->config, &conf->events_socket, &conf->output_path,
-        &conf->node_name, &conf->token_file, &conf->ca_file, &conf->client_cert, &conf->client_key};
+    char **strings[] = {&conf->socket, &conf->config, &conf->events_socket, &conf->metrics_listen,
+        &conf->output_path, &conf->node_name, &conf->token_file, &conf->ca_file, &conf->client_cert,
+        &conf->client_key};
 
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
         free(*strings[i]);

@@ -17,7 +17,7 @@
 enum conf_action { CONF_RUN, CONF_CHECK, CONF_HELP, CONF_VERSION };
 
 struct conf {
-    char *socket, *config, *events_socket, *output_path, *node_name;
+    char *socket, *config, *events_socket, *metrics_listen, *output_path, *node_name;
     char *token_file, *ca_file, *client_cert, *client_key;
     struct option_list sources;
     int loop; /* enum loop_kind */

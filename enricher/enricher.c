@@ -18,6 +18,7 @@
 #include "enricher/control.h"
 #include "enricher/http.h"
 #include "enricher/loop.h"
+#include "enricher/metrics.h"
 #include "enricher/output.h"
 
 #define HOUSEKEEPING_NS  NS_PER_SEC
@@ -155,6 +156,21 @@ static void on_control(void *arg, const char *verb, const char *argument, struct
         status_write(e, reply);
 }
 
+static void on_metrics(void *arg, struct text *out)
+{
+    metrics_write(arg, out);
+}
+
+static int open_metrics(struct enricher *e)
+{
+    const char *address = e->conf->metrics_listen;
+    int r = address ? metrics_server_new(&e->metrics, e->loop, address, on_metrics, e) : 0;
+
+    if (r < 0)
+        log_error("metrics-listen '%s': %s", address, strerror(-r));
+    return r;
+}
+
 static int open_source(struct enricher *e, const char *kind_where, struct source **ret)
 {
     const char *where = strchr(kind_where, ':') + 1;
@@ -274,6 +290,9 @@ int enricher_init(struct enricher *e, struct conf *conf)
             return r;
         }
     }
+    r = open_metrics(e);
+    if (r < 0)
+        return r;
     r = notify_open(&e->notify);
     if (r < 0)
         log_warning("cannot talk to the service manager: %s", strerror(-r));
@@ -344,6 +363,7 @@ void enricher_deinit(struct enricher *e)
         return; /* the process ends; taking the pipeline down would take them out of the store */
     }
     e->control = control_free(e->control);
+    e->metrics = metrics_server_free(e->metrics);
     for (size_t i = 0; i < e->source_count; i++)
         e->sources[i] = e->sources[i]->ops->free(e->sources[i]);
     e->http = http_free(e->http);

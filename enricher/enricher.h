@@ -18,6 +18,7 @@
 
 struct control;
 struct http;
+struct metrics_server;
 
 #define ENRICHER_SOURCES_MAX CONF_SOURCES_MAX
 
@@ -30,6 +31,7 @@ struct enricher {
     uint64_t hold_mark, hold_output_mark; /* pops that are final once that much output is durable; 0: none */
     struct http *http;
     struct control *control;
+    struct metrics_server *metrics;
     struct source *sources[ENRICHER_SOURCES_MAX];
     size_t source_count;
     struct emit emit;
