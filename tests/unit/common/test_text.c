@@ -373,3 +373,39 @@ Test(text, neutral_output_is_safe_for_any_bytes)
         }
     }
 }
+
+/* ---- JSON into memory of the caller's ---------------------------------------------------------------------- */
+
+/* At every limit the same as the growing text, and never a byte behind it. */
+Test(text, json_put_into_memory_is_the_same_at_every_limit)
+{
+    static const char hostile[] =
+        "plain text that is longer than a vector, \"quoted\\\" \x01\x7f\n\xff\xc3\xa4 \xe2\x80\xa8 "
+        "\xf0\x9f\x9a\x80 and more plain text behind it\xc3";
+
+    for (size_t limit = 0; limit < 2 * sizeof(hostile); limit++) {
+        struct text expected = {0};
+        size_t wanted = text_append_json(&expected, hostile, sizeof(hostile) - 1, limit), taken = 0;
+        char memory[4 * sizeof(hostile)], *end;
+
+        memset(memory, '#', sizeof(memory));
+        end = text_put_json(memory, limit, hostile, sizeof(hostile) - 1, &taken);
+        cr_expect_eq(taken, wanted, "limit %zu", limit);
+        cr_expect_eq((size_t)(end - memory), expected.size, "limit %zu", limit);
+        cr_expect_eq(
+            memcmp(memory, expected.data ? expected.data : "", expected.size), 0, "limit %zu", limit);
+        cr_expect_eq(memory[limit], '#', "limit %zu", limit);
+        if (taken == sizeof(hostile) - 1)
+            cr_expect_eq(text_json_size(hostile, sizeof(hostile) - 1), expected.size);
+        text_deinit(&expected);
+    }
+}
+
+Test(text, json_size_is_that_of_the_worst)
+{
+    char controls[64];
+
+    memset(controls, 1, sizeof(controls));
+    cr_expect_eq(text_json_size(controls, sizeof(controls)), 6 * sizeof(controls));
+    cr_expect_eq(text_json_size(NULL, 0), 0);
+}
