@@ -292,6 +292,8 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
         to = render_hook(to, layout.hook_room, &hook, &cut);
     to = put_envelope(emit, to, event->record, now_ns - event->held_since_ns, event->held_since_ns != 0);
     output_commit(emit->output, (size_t)(to - line));
+    if (!event->held_since_ns)
+        output_note(emit->output, event->record->time_ns);
     return cut ? EMIT_CUT : 0;
 }
 

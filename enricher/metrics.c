@@ -84,22 +84,17 @@ static void put_collector(struct text *out, const struct enricher *e)
         e->queue ? queue_consumer_backlog_bytes(e->queue) : 0);
 }
 
-static void put_release_latency(struct text *out, const uint64_t buckets[RELEASE_BUCKETS])
+/* In powers of two from a microsecond to half an hour. */
+static void put_histogram(
+    struct text *out, const char *name, const char *help, const struct histogram *histogram)
 {
-    uint64_t count = 0, sum_us = 0;
-
-    put_head(out, "release_latency_seconds", "histogram",
-        "from the metadata's arrival to the release of a held event");
-    for (unsigned i = 0; i < RELEASE_BUCKETS - 1; i++) { /* bucket i: below 2^i microseconds */
-        count += buckets[i];
-        sum_us += buckets[i] * (i ? UINT64_C(3) << i >> 2 : 0);
-        text_append_format(out, "podkin_release_latency_seconds_bucket{le=\"%.6f\"} %" PRIu64 "\n",
-            (double)(UINT64_C(1) << i) / 1e6, count);
-    }
-    count += buckets[RELEASE_BUCKETS - 1];
-    text_append_format(out, "podkin_release_latency_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", count);
-    text_append_format(out, "podkin_release_latency_seconds_sum %.6f\n", (double)sum_us / 1e6);
-    text_append_format(out, "podkin_release_latency_seconds_count %" PRIu64 "\n", count);
+    put_head(out, name, "histogram", help);
+    for (uint64_t edge_us = 1; edge_us < UINT64_C(1) << 31; edge_us *= 2)
+        text_append_format(out, "podkin_%s_bucket{le=\"%.6f\"} %" PRIu64 "\n", name, (double)edge_us / 1e6,
+            histogram_count_up_to(histogram, edge_us * NS_PER_US));
+    text_append_format(out, "podkin_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, histogram->count);
+    text_append_format(out, "podkin_%s_sum %.6f\n", name, (double)histogram->sum / 1e9);
+    text_append_format(out, "podkin_%s_count %" PRIu64 "\n", name, histogram->count);
 }
 
 static void put_tables(struct text *out, const struct enricher *e)
@@ -182,7 +177,11 @@ void metrics_write(const struct enricher *e, struct text *out)
     put_gauge(out, "uptime_seconds", "of the enricher", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
     put_collector(out, e);
     put_counters(out, &e->pipeline.counters);
-    put_release_latency(out, e->pipeline.release_latency);
+    put_histogram(out, "release_latency_seconds",
+        "from the metadata's arrival to the release of a held event", &e->pipeline.release_ns);
+    put_histogram(out, "write_latency_seconds",
+        "from an event that did not wait to its line in the output, of those that were measured",
+        output_latency(e->output));
     put_tables(out, e);
     put_sources(out, e);
     put_output(out, e);

@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "enricher/histogram.h"
 #include "enricher/loop.h"
 #include "enricher/sink_file.h"
 #include "enricher/sink_viewer.h"
 
 #define BLOCK_BYTES  (UINT64_C(256) * 1024)
 #define BLOCK_COUNT  8
+#define NOTES_MAX    1024 /* events of a block whose time is kept */
 #define FREE_WAIT_NS (2 * NS_PER_SEC)
 
 struct block {
@@ -27,6 +29,8 @@ struct block {
     size_t written;     /* as far as the primary sink has it */
     size_t shown;       /* as far as viewers have it */
     uint64_t last_line; /* number of its last line, once filled */
+    unsigned note_count, notes_written;
+    uint64_t notes_ns[NOTES_MAX];
 };
 
 struct output {
@@ -43,6 +47,8 @@ struct output {
     bool flush_wanted; /* what the current block holds is to be written, full or not */
     size_t run_end;    /* of the run that the sink has: in the oldest block */
     uint64_t run_last_line;
+    unsigned run_notes_end;
+    struct histogram latency;
     void (*progress_fn)(void *arg);
     void *progress_arg;
 };
@@ -57,6 +63,7 @@ static struct block *next_block(struct output *output, struct block *block)
 static void block_empty(struct block *block)
 {
     block->used = block->written = block->shown = 0;
+    block->note_count = block->notes_written = 0;
 }
 
 static void show(struct output *output)
@@ -80,8 +87,20 @@ static void write_next(struct output *output)
     if (!filled)
         output->flush_wanted = false;
     output->run_end = block->used;
+    output->run_notes_end = block->note_count;
     output->run_last_line = filled ? block->last_line : output->lines;
     sink_file_write(&output->sink, block->data + block->written, block->used - block->written);
+}
+
+static void measure(struct output *output, struct block *block)
+{
+    uint64_t now_ns = block->notes_written < output->run_notes_end ? clock_boot_ns() : 0;
+
+    for (; block->notes_written < output->run_notes_end; block->notes_written++) {
+        uint64_t then_ns = block->notes_ns[block->notes_written];
+
+        histogram_add(&output->latency, now_ns > then_ns ? now_ns - then_ns : 0);
+    }
 }
 
 static void on_run_written(void *arg)
@@ -89,6 +108,7 @@ static void on_run_written(void *arg)
     struct output *output = arg;
     struct block *block = output->oldest;
 
+    measure(output, block);
     block->written = output->run_end;
     output->durable_lines = output->run_last_line;
     if (block->written == block->used) {
@@ -141,6 +161,19 @@ void output_commit(struct output *output, size_t size)
     block->used += size;
     output->bytes += size;
     output->lines++;
+}
+
+void output_note(struct output *output, uint64_t time_ns)
+{
+    struct block *block = output->current;
+
+    if (block->note_count < NOTES_MAX)
+        block->notes_ns[block->note_count++] = time_ns;
+}
+
+const struct histogram *output_latency(const struct output *output)
+{
+    return &output->latency;
 }
 
 void output_flush(struct output *output)

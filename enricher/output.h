@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct histogram;
 struct loop;
 struct output;
 
@@ -50,6 +51,8 @@ struct output *output_free(struct output *output); /* writes out what is pending
  * before the loop turns. */
 char *output_reserve(struct output *output, size_t max);
 void output_commit(struct output *output, size_t size);
+/* The line just committed is of an event of this time (boot clock): how long it takes until it is written is measured. Of very short lines, not of all. */
+void output_note(struct output *output, uint64_t time_ns);
 /* Called when the loop runs out of work: starts the write of what is there, and shows it to the viewers. */
 void output_flush(struct output *output);
 void output_reopen(struct output *output); /* SIGHUP: for an external logrotate */
@@ -62,6 +65,9 @@ void output_on_progress(struct output *output, void (*fn)(void *arg), void *arg)
 /* A connected viewer (control.c took its request), non-blocking. It gets every line committed from now on.
  * On success fd is taken; -EUSERS: there are enough. */
 int output_add_viewer(struct output *output, int fd);
+
+/* ns from output_note()'s times to the end of the write; empty where there is no primary sink. Borrowed. */
+const struct histogram *output_latency(const struct output *output);
 
 struct output_state {
     uint64_t lines, bytes, rotations, write_errors, viewers, viewers_cut;

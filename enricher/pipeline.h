@@ -25,6 +25,7 @@
 #include "enricher/container_table.h"
 #include "enricher/counters.h"
 #include "enricher/emit.h"
+#include "enricher/histogram.h"
 #include "enricher/hold.h"
 #include "enricher/owed.h"
 #include "enricher/policy_table.h"
@@ -44,9 +45,6 @@ struct pipeline_options {
     bool names_suffice; /* the log directory is the only source: nobody will ever tell the labels */
 };
 
-/* How long events waited after the news that let them go: log2 buckets of microseconds. */
-#define RELEASE_BUCKETS 32
-
 struct pipeline {
     const struct pipeline_options *options;
     struct process_table processes;
@@ -61,8 +59,8 @@ struct pipeline {
     struct owed_book owed;
     struct container *overflow; /* for events of cgroups that the full table refused */
     struct counters counters;
-    uint64_t release_latency[RELEASE_BUCKETS];
-    void (*ask)(void *arg); /* something is unresolved */
+    struct histogram release_ns; /* how long events waited after the news that let them go */
+    void (*ask)(void *arg);      /* something is unresolved */
     void *arg;
     uint64_t random;
     uint32_t snapshot_generation; /* counts snapshots */

@@ -21,16 +21,13 @@ void release_schedule(struct pipeline *pipeline, struct container *container, ui
 /* `found`: it waited for the path of its cgroup, which has become known. */
 static void count(struct pipeline *pipeline, const struct container *container, bool found)
 {
-    uint64_t waited_us = (clock_boot_ns() - container->release_since_ns) / NS_PER_US;
-    unsigned bucket = waited_us ? 64 - (unsigned)__builtin_clzll(waited_us) : 0;
-
     if (container->evicted) {
         pipeline->counters.released_evicted++;
     } else if (container->given_up && !found) {
         pipeline->counters.released_expired++;
     } else {
         pipeline->counters.released_on_arrival++;
-        pipeline->release_latency[bucket < RELEASE_BUCKETS ? bucket : RELEASE_BUCKETS - 1]++;
+        histogram_add(&pipeline->release_ns, clock_boot_ns() - container->release_since_ns);
     }
 }
 

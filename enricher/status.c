@@ -121,26 +121,26 @@ static void put_books(struct text *out, const struct enricher *e)
     text_append_char(out, '}');
 }
 
-/* The median of the log2 buckets: the upper edge of the bucket that holds it. */
-static uint64_t median_us(const uint64_t *buckets, uint64_t *ret_count)
+/* "KEY":{"count":…,"p50_us":…}: of a histogram of nanoseconds. */
+static void put_latency(struct text *out, const char *key, const struct histogram *histogram)
 {
-    uint64_t count = 0, seen = 0;
+    static const struct {
+        const char *key;
+        unsigned of_million;
+    } rows[] = {{"p50_us", 500000}, {"p90_us", 900000}, {"p99_us", 990000}, {"p999_us", 999000},
+        {"p9999_us", 999900}};
 
-    for (unsigned i = 0; i < RELEASE_BUCKETS; i++)
-        count += buckets[i];
-    *ret_count = count;
-    for (unsigned i = 0; count && i < RELEASE_BUCKETS; i++) {
-        seen += buckets[i];
-        if (seen * 2 >= count)
-            return i ? UINT64_C(1) << i : 1;
-    }
-    return 0;
+    open_object(out, key);
+    put_u64(out, "count", histogram->count);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        put_u64(out, rows[i].key, histogram_quantile(histogram, rows[i].of_million) / NS_PER_US);
+    put_u64(out, "max_us", histogram->max / NS_PER_US);
+    text_append_char(out, '}');
 }
 
 static void put_hold(struct text *out, const struct enricher *e)
 {
     const struct counters *c = &e->pipeline.counters;
-    uint64_t released;
 
     open_object(out, "hold");
     put_u64(out, "events", pipeline_held(&e->pipeline));
@@ -150,7 +150,7 @@ static void put_hold(struct text *out, const struct enricher *e)
     put_u64(out, "max_bytes", e->conf->hold.max_bytes);
     put_u64(out, "timeout_ms", e->conf->pipeline.hold_timeout_ns / NS_PER_MS);
     put_u64(out, "released_on_arrival", c->released_on_arrival);
-    put_u64(out, "released_on_arrival_within_us_median", median_us(e->pipeline.release_latency, &released));
+    put_latency(out, "release_latency", &e->pipeline.release_ns);
     put_u64(out, "expired", c->released_expired);
     put_u64(out, "evicted", c->released_evicted);
     text_append_char(out, '}');
@@ -207,6 +207,7 @@ static void put_output(struct text *out, const struct enricher *e)
     put_u64(out, "viewers", state.viewers);
     put_u64(out, "viewers_cut", state.viewers_cut);
     put_u64(out, "last_errno", (uint64_t)state.last_error);
+    put_latency(out, "write_latency", output_latency(e->output));
     text_append_char(out, '}');
 }
 

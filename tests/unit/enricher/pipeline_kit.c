@@ -23,6 +23,12 @@ char *output_reserve(struct output *output, size_t max)
     return kit.room > 0 ? block : NULL;
 }
 
+void output_note(struct output *output, uint64_t time_ns)
+{
+    (void)output;
+    (void)time_ns;
+}
+
 void output_commit(struct output *output, size_t size)
 {
     (void)output;
