@@ -21,7 +21,8 @@
 #define HOOK_MATCHES_MAX      64 /* of all selectors of a hook */
 #define HOOK_RANGES_MAX       64 /* the same; longer lists of single numbers go to hook_numbers */
 #define HOOK_PROCESS_SETS_MAX 256
-#define HOOK_PATTERN_MAX      252
+#define HOOK_PATTERN_MAX      252 /* bytes of a text that is compared as a whole */
+#define HOOK_PREFIX_MAX       248 /* of its beginning or end */
 #define HOOK_BYTES_DEFAULT    4096 /* of a char_buf, unless the policy says */
 #define HOOK_VALUE_MAX        8192 /* bytes of one argument */
 #define HOOK_SLOTS            4    /* hooks that can be at work on one CPU, one interrupting the other */
@@ -58,6 +59,7 @@ enum hook_field {
 };
 
 enum hook_arg_flag {
+    HOOK_ARG_FIELD_SIGNED = 1u << 2, /* the field; the value has its own */
     HOOK_ARG_SIGNED = 1u << 0,
     HOOK_ARG_USER = 1u << 1, /* an address that the process chose: nothing of the kernel's is read by it */
 };
@@ -70,7 +72,7 @@ struct hook_arg {
     __u8 flags;     /* enum hook_arg_flag */
     __u8 field;     /* enum hook_field */
     __u8 width;     /* of the value: 1, 2, 4, 8 */
-    __u8 reserved;
+    __u8 field_width;
     __u16 field_offset;
     __u16 bytes_max;
 };
@@ -135,8 +137,13 @@ struct hook_action {
 };
 
 enum hook_config_flag {
-    HOOK_SYSCALL = 1u << 0, /* word 0 is the address of the registers of a system call */
+    HOOK_SYSCALL = 1u << 0,       /* word 0 is the address of the registers of a system call */
+    HOOK_SYSCALL_ENTER = 1u << 1, /* of raw sys_enter: only the system call with this number */
+    HOOK_SYSCALL_EXIT = 1u << 2,  /* of raw sys_exit */
 };
+
+/* Words of a data_loc field's size stand behind those of the fields. */
+#define HOOK_WORD_FIELD_SIZE RECORD_HOOK_ARGS_MAX
 
 struct hook_config {
     __u32 flags; /* enum hook_config_flag */
@@ -145,7 +152,7 @@ struct hook_config {
     __u8 match_count;
     __u8 arg_count;
     __u8 reserved[5];
-    __u64 syscall; /* only this system call, in word 1 of raw sys_enter or sys_exit; ~0: not looked at */
+    __u64 syscall;
     struct hook_arg args[8];       /* HOOK_ARGS are used */
     struct hook_action actions[8]; /* HOOK_SELECTORS_MAX are used */
     struct hook_match matches[HOOK_MATCHES_MAX];
@@ -170,7 +177,7 @@ struct hook_text_key {
 struct hook_prefix_key {
     __u32 bits; /* of what follows */
     __u32 set;
-    __u8 data[HOOK_PATTERN_MAX];
+    __u8 data[HOOK_PREFIX_MAX];
 };
 
 struct hook_network_key {
@@ -181,9 +188,28 @@ struct hook_network_key {
     __u8 address[16];
 };
 
+#define HOOK_SET_WORDS (HOOK_PROCESS_SETS_MAX / 64)
+
 /* Which sets a process is in. */
 struct hook_process_bits {
-    __u64 words[HOOK_PROCESS_SETS_MAX / 64];
+    __u64 words[HOOK_SET_WORDS];
+};
+
+/* A binary's path as a whole, its beginning, or its end back to front: the value is the union of the sets that mean it. The layouts of the two
+ * keys above; `set` is 0. */
+
+/* Pids that a selector names, and follows. */
+struct hook_pid_key {
+    __u32 pid;
+    __u32 is_inside; /* of its own pid namespace */
+};
+
+/* Of all sets of processes together. */
+struct hook_sets {
+    struct hook_process_bits follow; /* stay over an exec, and go to children that exec */
+    struct hook_process_bits clear;  /* no longer in use: the iterator takes them away */
+    __u64 changed;                   /* processes that the iterator has changed */
+    __u64 failed;                    /* execs that could not be looked at */
 };
 
 struct hook_rate_key {

@@ -156,7 +156,7 @@ static __always_inline void hook_begin(struct hook_slot *s)
 }
 
 /* The raw words are in the slot. What the program may return is in s->result. */
-static __noinline int hook_run(void *ctx, struct hook_slot *s, struct hook_config *c)
+static __always_inline int hook_run(void *ctx, struct hook_slot *s, struct hook_config *c)
 {
     const struct hook_action *action;
     int selector;

@@ -247,35 +247,44 @@ static __always_inline __u64 hook_text(struct hook_slot *s, __u32 index, __u8 ty
     return (__u64)s->bytes + arg->value.offset + fixed;
 }
 
-__noinline int hook_match_text(struct hook_slot *s, __u32 index, __u32 set, __u8 type)
+__noinline int hook_match_text(struct hook_slot *memory, __u32 index, __u32 set, __u8 type)
 {
+    struct hook_slot *s;
     __u64 size, address;
 
+    if (!memory)
+        return 0;
+    s = hook_slot_again(memory);
     if (!s)
         return 0;
     address = hook_text(s, index, type, &size);
+    FORGET(size);
     if (!address || size > HOOK_PATTERN_MAX)
         return 0;
     __builtin_memset(&s->key.text, 0, sizeof(s->key.text));
     s->key.text.set = set;
     s->key.text.size = size;
-    if (size && bpf_probe_read_kernel(s->key.text.data, size & 0xff, (void *)address))
+    if (size && bpf_probe_read_kernel(s->key.text.data, size, (void *)address))
         return 0;
     return bpf_map_lookup_elem(&hook_texts, &s->key.text) != NULL;
 }
 
-__noinline int hook_match_prefix(struct hook_slot *s, __u32 index, __u32 set, __u8 type)
+__noinline int hook_match_prefix(struct hook_slot *memory, __u32 index, __u32 set, __u8 type)
 {
+    struct hook_slot *s;
     __u64 size, address;
 
+    if (!memory)
+        return 0;
+    s = hook_slot_again(memory);
     if (!s)
         return 0;
     address = hook_text(s, index, type, &size);
     if (!address)
         return 0;
     FORGET(size);
-    if (size > HOOK_PATTERN_MAX)
-        size = HOOK_PATTERN_MAX;
+    if (size > HOOK_PREFIX_MAX)
+        size = HOOK_PREFIX_MAX;
     __builtin_memset(&s->key.prefix, 0, sizeof(s->key.prefix));
     s->key.prefix.set = set;
     s->key.prefix.bits = 32 + size * 8;
@@ -284,6 +293,7 @@ __noinline int hook_match_prefix(struct hook_slot *s, __u32 index, __u32 set, __
     return bpf_map_lookup_elem(&hook_prefixes, &s->key.prefix) != NULL;
 }
 
+/* The reversal of a text's end under way. `at`: where in the slot it goes. */
 struct hook_reversal {
     struct hook_slot *slot;
     __u64 size;
@@ -295,40 +305,46 @@ static long hook_reverse_step(__u32 index, struct hook_reversal *reversal)
     __u64 from = reversal->size - 1 - index, to = index;
 
     FORGET(to);
-    if (to >= HOOK_PATTERN_MAX)
+    if (to >= HOOK_PREFIX_MAX)
         return 1;
-    s->key.prefix.data[to] = s->path[from & 0xff];
+    s->key.prefix.data[to] = s->reversed[from & 0xff];
     return 0;
 }
 
-/* The end of the text, back to front. */
-static __always_inline bool hook_key_reverse(struct hook_slot *s, __u64 address, __u64 size)
+/* The end of a text, back to front, as key; the numbers before it are the caller's. Returns its size; negative: it cannot be read. */
+static __always_inline long hook_key_reverse(struct hook_slot *s, __u64 address, __u64 size)
 {
     struct hook_reversal reversal = {.slot = s};
     __u64 taken = size;
 
     FORGET(taken);
-    if (taken > HOOK_PATTERN_MAX)
-        taken = HOOK_PATTERN_MAX;
+    if (taken > HOOK_PREFIX_MAX)
+        taken = HOOK_PREFIX_MAX;
     __builtin_memset(&s->key.prefix, 0, sizeof(s->key.prefix));
-    s->key.prefix.bits = 32 + taken * 8;
-    if (taken && bpf_probe_read_kernel(s->path, taken, (void *)(address + size - taken)))
-        return false;
+    if (taken && bpf_probe_read_kernel(s->reversed, taken, (void *)(address + size - taken)))
+        return -1;
     reversal.size = taken;
     bpf_loop(taken, hook_reverse_step, &reversal, 0);
-    return true;
+    return taken;
 }
 
-__noinline int hook_match_postfix(struct hook_slot *s, __u32 index, __u32 set, __u8 type)
+__noinline int hook_match_postfix(struct hook_slot *memory, __u32 index, __u32 set, __u8 type)
 {
+    struct hook_slot *s;
     __u64 size, address;
+    long taken;
 
+    if (!memory)
+        return 0;
+    s = hook_slot_again(memory);
     if (!s)
         return 0;
     address = hook_text(s, index, type, &size);
-    if (!address || !hook_key_reverse(s, address, size))
+    taken = address ? hook_key_reverse(s, address, size) : -1;
+    if (taken < 0)
         return 0;
     s->key.prefix.set = set;
+    s->key.prefix.bits = 32 + taken * 8;
     return bpf_map_lookup_elem(&hook_postfixes, &s->key.prefix) != NULL;
 }
 
@@ -423,7 +439,6 @@ static __always_inline int hook_match_value(
 {
     __u8 type = c->args[m->arg & 7].type;
 
-    hook_read_arg(s, c, m->arg);
     switch (m->op) {
     case HOOK_MATCH_TEXT:
         return hook_match_text(s, m->arg, m->set, type);
@@ -476,6 +491,8 @@ __noinline int hook_select(struct hook_slot *s, struct hook_config *c)
         if (i >= HOOK_MATCHES_MAX || i >= c->match_count)
             return -1;
         m = &c->matches[i];
+        if (m->op >= HOOK_MATCH_TEXT) /* here, and not further down: the stack is short */
+            hook_read_arg(s, c, m->arg);
         if ((hook_match_one(s, c, i) != 0) == (m->negate != 0))
             i = m->fail;
         else if (m->last)

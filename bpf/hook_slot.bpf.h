@@ -31,6 +31,8 @@ struct hook_slot {
         struct hook_text_key text;
         struct hook_prefix_key prefix;
     } key;
+    struct hook_process_bits bits;
+    __u8 reversed[256];
     __u8 path[PATH_BUFFER_BYTES];
 };
 _Static_assert(sizeof(struct hook_slot) <= 32768, "what a per-CPU map may hold");
@@ -92,4 +94,12 @@ static __always_inline void hook_slot_release(struct hook_slot *s)
 
     if (used)
         __sync_fetch_and_and(used, ~(1ull << (s->number & 63)));
+}
+
+/* The slot once more, as what a map gave: 6.1 takes no key out of memory that a function was handed. */
+static __always_inline struct hook_slot *hook_slot_again(const struct hook_slot *s)
+{
+    __u32 number = s->number;
+
+    return bpf_map_lookup_elem(&hook_slots, &number);
 }

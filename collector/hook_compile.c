@@ -151,6 +151,16 @@ static enum hook_read reader_of(
     return read;
 }
 
+static uint8_t flags_of(
+    enum record_arg_type type, const struct hook_source *source, const struct hook_target *target)
+{
+    bool in_kernel = source->field != HOOK_FIELD_NONE && source->field != HOOK_FIELD_VALUE;
+
+    return (uint8_t)((arg_kinds[type].is_signed ? HOOK_ARG_SIGNED : 0) |
+                     (source->is_signed ? HOOK_ARG_FIELD_SIGNED : 0) |
+                     (target->from_process && !in_kernel ? HOOK_ARG_USER : 0));
+}
+
 static int compile_arg(struct hook_arg *ret, const struct policy_arg *arg, const struct hook_source *source,
     const struct hook_source *size, const struct hook_target *target, struct hook_error *error)
 {
@@ -178,15 +188,17 @@ static int compile_arg(struct hook_arg *ret, const struct policy_arg *arg, const
         .read = (uint8_t)read,
         .word = source->word,
         .size_word = size ? size->word : HOOK_WORD_NONE,
-        .flags = (uint8_t)((arg_kinds[type].is_signed ? HOOK_ARG_SIGNED : 0) |
-                           (target->from_process ? HOOK_ARG_USER : 0)),
+        .flags = flags_of(type, source, target),
         .field = source->field,
-        .width = source->field == HOOK_FIELD_VALUE ? source->field_width : arg_kinds[type].width,
+        .width = arg_kinds[type].width,
+        .field_width = source->field_width,
         .field_offset = source->field_offset,
         .bytes_max = (uint16_t)(most > HOOK_VALUE_MAX ? HOOK_VALUE_MAX : most),
     };
     if (arg->type == RECORD_ARG_NONE && is_number(type) && source->field == HOOK_FIELD_NONE && source->width)
         ret->width = source->width;
+    if (source->field == HOOK_FIELD_DATA_LOC || source->field == HOOK_FIELD_REL_LOC)
+        ret->size_word = (uint8_t)(HOOK_WORD_FIELD_SIZE + source->word);
     return 0;
 }
 
@@ -198,6 +210,7 @@ static int compile_args(struct hook_compiled *ret, const struct policy_hook *hoo
     for (size_t i = 0; i < hook->arg_count && r == 0; i++)
         r = compile_arg(&ret->config.args[i], &hook->args[i], &target->args[i],
             hook->args[i].size_arg_index >= 0 ? &target->sizes[i] : NULL, target, error);
+
     if (r == 0 && hook->return_arg.type != RECORD_ARG_NONE)
         r = compile_arg(
             &ret->config.args[RECORD_HOOK_RETURN], &hook->return_arg, &target->result, NULL, target, error);
@@ -340,11 +353,12 @@ static int add_text(struct compile *c, const struct policy_match *match, const s
     enum hook_table table = m->op == HOOK_MATCH_TEXT     ? HOOK_TABLE_TEXTS
                             : m->op == HOOK_MATCH_PREFIX ? HOOK_TABLE_PREFIXES
                                                          : HOOK_TABLE_POSTFIXES;
+    size_t most = table == HOOK_TABLE_TEXTS ? HOOK_PATTERN_MAX : HOOK_PREFIX_MAX;
     struct hook_entry *entry;
 
-    if (text->size > HOOK_PATTERN_MAX)
-        return hook_error_set(c->error, match->place, -E2BIG, "a text of %zu bytes; expected at most %d",
-            text->size, HOOK_PATTERN_MAX);
+    if (text->size > most)
+        return hook_error_set(
+            c->error, match->place, -E2BIG, "a text of %zu bytes; expected at most %zu", text->size, most);
     entry = add_entry(c, table);
     if (!entry)
         return -ENOMEM;
@@ -633,8 +647,10 @@ int hook_compile(struct hook_compiled *ret, const struct policy_hook *hook, cons
     ret->config.match_count = (uint8_t)c.match_count;
     ret->config.word_count = target->word_count;
     ret->config.flags = target->is_syscall ? HOOK_SYSCALL : 0;
-    ret->config.syscall =
-        target->attach == HOOK_ATTACH_RAW_SYSCALL ? (uint64_t)target->syscall_number : UINT64_MAX;
+    if (target->attach == HOOK_ATTACH_RAW_SYSCALL) {
+        ret->config.flags = target->is_exit ? HOOK_SYSCALL_EXIT : HOOK_SYSCALL_ENTER;
+        ret->config.syscall = (uint64_t)target->syscall_number;
+    }
     return 0;
 }
 

@@ -64,6 +64,7 @@ struct hook_target {
     char subsystem[256]; /* tracepoint's group; path of the binary */
     uint64_t offset;     /* uprobe without a symbol */
     int syscall_number;  /* RAW_SYSCALL */
+    bool is_exit;        /* RAW_SYSCALL: sys_exit_x */
     uint8_t word_count;  /* RAW_TP: how many there are */
     bool is_syscall;     /* word 0 is the registers */
     bool from_process;   /* addresses are the process's own: a system call's, a uprobe's */

@@ -17,20 +17,46 @@
 #include "common/fd.h"
 #include "hook.skel.h"
 
+/* Those up to SHARED_COUNT are loaded once, their attachments carry cookies; the others once for each attachment. */
 enum program_kind {
     PROGRAM_RAW_TP,
+    PROGRAM_RAW_SYSCALL,
+    PROGRAM_TRACEPOINT,
+    PROGRAM_PROBE,
+    PROGRAM_PROBE_CALL,
+    PROGRAM_PROBE_RETURN,
+    PROGRAM_MULTI,
+    PROGRAM_MULTI_CALL,
+    PROGRAM_MULTI_RETURN,
+    SHARED_COUNT,
+    PROGRAM_FENTRY = SHARED_COUNT,
+    PROGRAM_FEXIT,
+    PROGRAM_FMOD_RET,
+    PROGRAM_LSM,
     PROGRAM_COUNT,
 };
 
 static const char *const program_names[PROGRAM_COUNT] = {
     [PROGRAM_RAW_TP] = "hook_raw_tp",
+    [PROGRAM_RAW_SYSCALL] = "hook_raw_syscall",
+    [PROGRAM_TRACEPOINT] = "hook_tracepoint",
+    [PROGRAM_PROBE] = "hook_kprobe",
+    [PROGRAM_PROBE_CALL] = "hook_kprobe_call",
+    [PROGRAM_PROBE_RETURN] = "hook_kprobe_return",
+    [PROGRAM_MULTI] = "hook_multi",
+    [PROGRAM_MULTI_CALL] = "hook_multi_call",
+    [PROGRAM_MULTI_RETURN] = "hook_multi_return",
+    [PROGRAM_FENTRY] = "hook_fentry",
+    [PROGRAM_FEXIT] = "hook_fexit",
+    [PROGRAM_FMOD_RET] = "hook_fmod_ret",
+    [PROGRAM_LSM] = "hook_lsm",
 };
 
 struct hook_engine {
     struct probe_maps shared;
-    struct hook_bpf *maps;       /* loaded without a program: the maps' owner */
-    int programs[PROGRAM_COUNT]; /* that carry cookies; -1: not loaded yet */
-    uint64_t missed[PROGRAM_COUNT];
+    struct hook_bpf *maps;                   /* the maps' owner; loaded with the programs that keep processes' sets */
+    struct hook_bpf *programs[SHARED_COUNT]; /* NULL: not loaded yet */
+    uint64_t missed[SHARED_COUNT];
     bool raw_tp_has_no_cookie;
 };
 
@@ -103,42 +129,46 @@ static int reuse_maps(struct hook_bpf *skeleton, const struct hook_bpf *owner)
     return 0;
 }
 
-/* One program; *ret_fd is owned by the caller. */
-static int load_program(struct hook_engine *engine, enum program_kind kind, uint64_t cookie, int *ret_fd,
-    char error[HOOK_ERROR_MAX])
+static struct bpf_program *program_of(const struct hook_bpf *skeleton, enum program_kind kind)
+{
+    return bpf_object__find_program_by_name(skeleton->obj, program_names[kind]);
+}
+
+/* One program, in a skeleton of its own; owned by the caller. `function`: what a trampoline is put on. */
+static int load_program(struct hook_engine *engine, enum program_kind kind, uint64_t cookie, const char *function,
+    struct hook_bpf **ret, char error[HOOK_ERROR_MAX])
 {
     struct hook_bpf *skeleton = open_skeleton(&engine->shared, cookie);
-    struct bpf_program *program;
     struct bpf_message message;
     int r;
 
     if (!skeleton)
         return fail(error, -errno, "opening the programs: %s", strerror(errno));
-    program = bpf_object__find_program_by_name(skeleton->obj, program_names[kind]);
-    (void)bpf_program__set_autoload(program, true);
     bpf_message_begin(&message);
-    r = reuse_maps(skeleton, engine->maps);
+    (void)bpf_program__set_autoload(program_of(skeleton, kind), true);
+    r = function ? bpf_program__set_attach_target(program_of(skeleton, kind), 0, function) : 0;
+    if (!r)
+        r = reuse_maps(skeleton, engine->maps);
     if (!r)
         r = hook_bpf__load(skeleton);
     bpf_message_end();
     if (r) {
-        (void)fail_load(error, r, "loading", &message);
-    } else {
-        *ret_fd = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
-        r = *ret_fd < 0 ? fail(error, -errno, "loading: %s", strerror(errno)) : 0;
+        hook_bpf__destroy(skeleton);
+        return fail_load(error, r, "loading", &message);
     }
-    hook_bpf__destroy(skeleton);
-    return r;
+    *ret = skeleton;
+    return 0;
 }
 
-static int shared_program(struct hook_engine *engine, enum program_kind kind, char error[HOOK_ERROR_MAX])
+static struct bpf_program *shared_program(
+    struct hook_engine *engine, enum program_kind kind, char error[HOOK_ERROR_MAX])
 {
-    int r;
+    int r = 0;
 
-    if (engine->programs[kind] >= 0)
-        return engine->programs[kind];
-    r = load_program(engine, kind, 0, &engine->programs[kind], error);
-    return r < 0 ? r : engine->programs[kind];
+    if (!engine->programs[kind])
+        r = load_program(engine, kind, 0, NULL, &engine->programs[kind], error);
+    errno = -r;
+    return r < 0 ? NULL : program_of(engine->programs[kind], kind);
 }
 
 int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HOOK_ERROR_MAX])
@@ -149,8 +179,6 @@ int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HO
 
     if (!engine)
         return fail(error, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < PROGRAM_COUNT; i++)
-        engine->programs[i] = -1;
     probe_get_maps(probe, &engine->shared);
     bpf_message_begin(&message);
     engine->maps = open_skeleton(&engine->shared, 0);
@@ -168,8 +196,8 @@ struct hook_engine *hook_engine_free(struct hook_engine *engine)
 {
     if (!engine)
         return NULL;
-    for (size_t i = 0; i < PROGRAM_COUNT; i++)
-        fd_close(&engine->programs[i]);
+    for (size_t i = 0; i < SHARED_COUNT; i++)
+        hook_bpf__destroy(engine->programs[i]);
     hook_bpf__destroy(engine->maps);
     free(engine);
     return NULL;
@@ -245,56 +273,213 @@ static int fail_attach(char error[HOOK_ERROR_MAX], int r, const struct hook_targ
 {
     if (r == -EPERM || r == -EACCES)
         return fail(error, r, "attaching to %s: %s", target->name, strerror(-r));
-    if (r == -ENOENT)
+    if (r == -ENOENT || r == -ESRCH)
         return fail(
             error, r, "this kernel has no %s named %s", hook_attach_name(target->attach), target->name);
     return fail(error, r, "attaching to %s: %s", target->name, strerror(-r));
 }
 
+static const char *raw_tp_name(const struct hook_target *target)
+{
+    if (target->attach == HOOK_ATTACH_RAW_SYSCALL)
+        return target->is_exit ? "sys_exit" : "sys_enter";
+    return target->name;
+}
+
+/* The program's own load, and its fd; the skeleton is not needed any more. */
+static int load_own(struct hook_engine *engine, enum program_kind kind, uint64_t cookie, const char *function,
+    int *ret_fd, char error[HOOK_ERROR_MAX])
+{
+    struct hook_bpf *skeleton;
+    int r = load_program(engine, kind, cookie, function, &skeleton, error);
+
+    if (r)
+        return r;
+    *ret_fd = fcntl(bpf_program__fd(program_of(skeleton, kind)), F_DUPFD_CLOEXEC, 0);
+    r = *ret_fd < 0 ? fail(error, -errno, "loading: %s", strerror(errno)) : 0;
+    hook_bpf__destroy(skeleton);
+    return r;
+}
+
 static int attach_raw_tp(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
     struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
 {
-    int program, link, r;
+    enum program_kind kind = target->attach == HOOK_ATTACH_RAW_TP ? PROGRAM_RAW_TP : PROGRAM_RAW_SYSCALL;
+    int link, r;
 
     if (!engine->raw_tp_has_no_cookie) {
-        program = shared_program(engine, PROGRAM_RAW_TP, error);
-        link = program < 0 ? program : open_raw_tp(target->name, program, cookie);
+        const struct bpf_program *program = shared_program(engine, kind, error);
+
+        link = program ? open_raw_tp(raw_tp_name(target), bpf_program__fd(program), cookie) : -errno;
         if (link >= 0) {
             ret->links[0] = link;
             return 0;
         }
-        if (program >= 0 && link == -ENOENT)
+        if (program && link == -ENOENT)
             return fail_attach(error, link, target);
         engine->raw_tp_has_no_cookie = true;
     }
-    r = load_program(engine, PROGRAM_RAW_TP, cookie, &ret->programs[0], error);
+    r = load_own(engine, kind, cookie, NULL, &ret->programs[0], error);
     if (r)
         return r;
-    link = open_raw_tp(target->name, ret->programs[0], 0);
-    if (link < 0) {
-        fd_close(&ret->programs[0]);
+    link = open_raw_tp(raw_tp_name(target), ret->programs[0], 0);
+    if (link < 0)
         return fail_attach(error, link, target);
-    }
     ret->links[0] = link;
     return 0;
+}
+
+/* fentry, fexit, fmod_ret, LSM. */
+static int attach_trampoline(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
+    struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
+{
+    static const struct {
+        enum program_kind kind;
+        enum bpf_attach_type type;
+    } ways[HOOK_ATTACH_COUNT] = {
+        [HOOK_ATTACH_FENTRY] = {PROGRAM_FENTRY, BPF_TRACE_FENTRY},
+        [HOOK_ATTACH_FEXIT] = {PROGRAM_FEXIT, BPF_TRACE_FEXIT},
+        [HOOK_ATTACH_FMOD_RET] = {PROGRAM_FMOD_RET, BPF_MODIFY_RETURN},
+        [HOOK_ATTACH_LSM] = {PROGRAM_LSM, BPF_LSM_MAC},
+    };
+    int r = load_own(engine, ways[target->attach].kind, cookie, target->name, &ret->programs[0], error);
+
+    if (r)
+        return r;
+    ret->links[0] = bpf_link_create(ret->programs[0], 0, ways[target->attach].type, NULL);
+    return ret->links[0] < 0 ? fail_attach(error, -errno, target) : 0;
+}
+
+static int take_link(
+    struct bpf_link *link, struct bpf_link **ret, const struct hook_target *target, char error[HOOK_ERROR_MAX])
+{
+    if (!link)
+        return fail_attach(error, -errno, target);
+    *ret = link;
+    return 0;
+}
+
+static int attach_tracepoint(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
+    struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
+{
+    const struct bpf_tracepoint_opts options = {.sz = sizeof(options), .bpf_cookie = cookie};
+    const struct bpf_program *program = shared_program(engine, PROGRAM_TRACEPOINT, error);
+
+    if (!program)
+        return -errno;
+    return take_link(bpf_program__attach_tracepoint_opts(program, target->subsystem, target->name, &options),
+        &ret->handles[0], target, error);
+}
+
+static int attach_kprobe(struct hook_engine *engine, const struct hook_target *target, enum program_kind kind,
+    uint64_t cookie, struct bpf_link **ret, char error[HOOK_ERROR_MAX])
+{
+    const struct bpf_kprobe_opts options = {
+        .sz = sizeof(options), .bpf_cookie = cookie, .retprobe = kind == PROGRAM_PROBE_RETURN};
+    const struct bpf_program *program = shared_program(engine, kind, error);
+
+    if (!program)
+        return -errno;
+    return take_link(bpf_program__attach_kprobe_opts(program, target->name, &options), ret, target, error);
+}
+
+static int attach_multi(struct hook_engine *engine, const struct hook_target *target, enum program_kind kind,
+    uint64_t cookie, struct bpf_link **ret, char error[HOOK_ERROR_MAX])
+{
+    const char *name = target->name;
+    const __u64 cookies[] = {cookie};
+    const struct bpf_kprobe_multi_opts options = {.sz = sizeof(options),
+        .syms = &name,
+        .cookies = cookies,
+        .cnt = 1,
+        .retprobe = kind == PROGRAM_MULTI_RETURN};
+    const struct bpf_program *program = shared_program(engine, kind, error);
+
+    if (!program)
+        return -errno;
+    return take_link(bpf_program__attach_kprobe_multi_opts(program, NULL, &options), ret, target, error);
+}
+
+static int attach_uprobe(struct hook_engine *engine, const struct hook_target *target, enum program_kind kind,
+    uint64_t cookie, struct bpf_link **ret, char error[HOOK_ERROR_MAX])
+{
+    const struct bpf_uprobe_opts options = {.sz = sizeof(options),
+        .bpf_cookie = cookie,
+        .retprobe = kind == PROGRAM_PROBE_RETURN,
+        .func_name = target->name[0] ? target->name : NULL};
+    const struct bpf_program *program = shared_program(engine, kind, error);
+
+    if (!program)
+        return -errno;
+    return take_link(
+        bpf_program__attach_uprobe_opts(program, -1, target->subsystem, target->offset, &options), ret, target, error);
+}
+
+typedef int (*attach_one_fn)(struct hook_engine *engine, const struct hook_target *target, enum program_kind kind,
+    uint64_t cookie, struct bpf_link **ret, char error[HOOK_ERROR_MAX]);
+
+/* The return first: a call that it does not know is no harm, a call whose return nobody sees is. */
+static int attach_both(struct hook_engine *engine, const struct hook_target *target, attach_one_fn attach,
+    enum program_kind call, uint64_t cookie, struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
+{
+    int r = attach(engine, target, call + 1, cookie, &ret->handles[1], error);
+
+    return r ? r : attach(engine, target, call, cookie, &ret->handles[0], error);
+}
+
+static int attach(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
+    struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
+{
+    switch (target->attach) {
+    case HOOK_ATTACH_RAW_TP:
+    case HOOK_ATTACH_RAW_SYSCALL:
+        return attach_raw_tp(engine, target, cookie, ret, error);
+    case HOOK_ATTACH_TRACEPOINT:
+        return attach_tracepoint(engine, target, cookie, ret, error);
+    case HOOK_ATTACH_FENTRY:
+    case HOOK_ATTACH_FEXIT:
+    case HOOK_ATTACH_FMOD_RET:
+    case HOOK_ATTACH_LSM:
+        return attach_trampoline(engine, target, cookie, ret, error);
+    case HOOK_ATTACH_KPROBE:
+        return attach_kprobe(engine, target, PROGRAM_PROBE, cookie, &ret->handles[0], error);
+    case HOOK_ATTACH_KRETPROBE:
+        return attach_both(engine, target, attach_kprobe, PROGRAM_PROBE_CALL, cookie, ret, error);
+    case HOOK_ATTACH_KPROBE_MULTI:
+        return attach_multi(engine, target, PROGRAM_MULTI, cookie, &ret->handles[0], error);
+    case HOOK_ATTACH_KRETPROBE_MULTI:
+        return attach_both(engine, target, attach_multi, PROGRAM_MULTI_CALL, cookie, ret, error);
+    case HOOK_ATTACH_UPROBE:
+        return attach_uprobe(engine, target, PROGRAM_PROBE, cookie, &ret->handles[0], error);
+    case HOOK_ATTACH_URETPROBE:
+        return attach_both(engine, target, attach_uprobe, PROGRAM_PROBE_CALL, cookie, ret, error);
+    case HOOK_ATTACH_COUNT:
+        break;
+    }
+    return fail(error, -EINVAL, "no such kind of hook");
 }
 
 int hook_engine_attach(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
     struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
 {
+    struct bpf_message message;
+    int r;
+
     *ret = HOOK_ATTACHMENT_EMPTY;
-    switch (target->attach) {
-    case HOOK_ATTACH_RAW_TP:
-        return attach_raw_tp(engine, target, cookie, ret, error);
-    default:
-        return fail(error, -EOPNOTSUPP, "%s hooks are not there yet", hook_attach_name(target->attach));
-    }
+    bpf_message_begin(&message); /* loading has its own; what libbpf says of attaching is in our own words */
+    r = attach(engine, target, cookie, ret, error);
+    bpf_message_end();
+    if (r)
+        hook_engine_detach(engine, ret);
+    return r;
 }
 
 void hook_engine_detach(struct hook_engine *engine, struct hook_attachment *attachment)
 {
     (void)engine;
     for (int i = 0; i < 2; i++) {
+        (void)bpf_link__destroy(attachment->handles[i]);
+        attachment->handles[i] = NULL;
         fd_close(&attachment->links[i]);
         fd_close(&attachment->programs[i]);
     }
@@ -332,7 +517,9 @@ uint64_t hook_engine_shared_missed(struct hook_engine *engine)
 {
     uint64_t missed = 0;
 
-    for (size_t i = 0; i < PROGRAM_COUNT; i++)
-        missed += read_missed(engine->programs[i], &engine->missed[i]);
+    for (size_t i = 0; i < SHARED_COUNT; i++) {
+        if (engine->programs[i])
+            missed += read_missed(bpf_program__fd(program_of(engine->programs[i], i)), &engine->missed[i]);
+    }
     return missed;
 }

@@ -17,6 +17,7 @@
 #include "collector/probe.h"
 
 struct hook_engine;
+struct bpf_link;
 
 /* Loads maps and nothing else. */
 int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HOOK_ERROR_MAX]);
@@ -31,8 +32,9 @@ int hook_engine_remove_entry(struct hook_engine *engine, const struct hook_entry
 
 /* Attachments of one hook: at most an entry and a return. */
 struct hook_attachment {
-    int links[2];    /* -1: none */
-    int programs[2]; /* loaded for it alone; -1: none */
+    struct bpf_link *handles[2]; /* or */
+    int links[2];                /* -1: none */
+    int programs[2];             /* loaded for it alone; -1: none */
     uint64_t missed[2];
 };
 #define HOOK_ATTACHMENT_EMPTY ((struct hook_attachment){.links = {-1, -1}, .programs = {-1, -1}})
