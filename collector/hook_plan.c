@@ -1,58 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/hook_plan.h"
 
-#include <bpf/btf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "collector/hook_plan_btf.h"
+#include "collector/hook_plan_format.h"
+#include "common/cleanup.h"
 
-/* ---- the kernel ----------------------------------------------------------------------------------------------------- */
-
-static void read_host_namespaces(struct hook_host *ret)
-{
-    static const char *const names[POLICY_NS_COUNT] = {
-        "uts", "ipc", "mnt", "pid", "pid_for_children", "net", "time", "time_for_children", "cgroup", "user"};
-    char path[64];
-    struct stat status;
-
-    for (size_t i = 0; i < POLICY_NS_COUNT; i++) {
-        (void)snprintf(path, sizeof(path), "/proc/1/ns/%s", names[i]);
-        ret->namespaces[i] = stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
-    }
-}
-
-int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX])
-{
-    static const char *const places[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
-
-    *ret = (struct hook_kernel){.btf = btf__load_vmlinux_btf(), .tracefs = ""};
-    if (!ret->btf) {
-        (void)snprintf(error, HOOK_ERROR_MAX, "the kernel's BTF: %s", strerror(errno));
-        return -errno;
-    }
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !*ret->tracefs; i++) {
-        char path[64];
-
-        (void)snprintf(path, sizeof(path), "%s/events", places[i]);
-        if (access(path, X_OK) == 0)
-            ret->tracefs = places[i];
-    }
-    read_host_namespaces(&ret->host);
-    return 0;
-}
-
-void hook_kernel_deinit(struct hook_kernel *kernel)
-{
-    btf__free(kernel->btf);
-    *kernel = (struct hook_kernel){0};
-}
-
-/* ---- targets -------------------------------------------------------------------------------------------------------- */
+#if defined(__x86_64__)
+#define SYSCALL_PREFIX "__x64_"
+#elif defined(__aarch64__)
+#define SYSCALL_PREFIX "__arm64_"
+#endif
 
 static struct hook_target *add_target(struct hook_targets *targets)
 {
@@ -64,6 +26,8 @@ static struct hook_target *add_target(struct hook_targets *targets)
     items[targets->count] = (struct hook_target){0};
     return &items[targets->count++];
 }
+
+/* ---- where the words come from -------------------------------------------------------------------------------------- */
 
 static void fill_sources(
     struct hook_target *target, const struct policy_hook *hook, const struct hook_prototype *prototype)
@@ -83,17 +47,72 @@ static void fill_sources(
     hook_prototype_result(&target->result, prototype);
 }
 
-static int plan_raw_tracepoint(struct hook_targets *ret, const struct hook_kernel *kernel,
+static void fill_word(struct hook_source *ret, uint32_t index)
+{
+    *ret = (struct hook_source){.word = index < 6 ? (uint8_t)index : HOOK_WORD_NONE};
+}
+
+/* By number alone: the kernel does not tell the types. */
+static void fill_words(struct hook_target *target, const struct policy_hook *hook)
+{
+    const struct hook_source result = {.word = HOOK_WORD_RETURN};
+
+    for (size_t i = 0; i < hook->arg_count; i++) {
+        const struct policy_arg *arg = &hook->args[i];
+
+        if (arg->from == POLICY_FROM_RETURN)
+            target->args[i] = result;
+        else
+            fill_word(&target->args[i], arg->index);
+        if (arg->size_arg_index == RECORD_HOOK_RETURN && arg->return_copy)
+            target->sizes[i] = result;
+        else if (arg->size_arg_index >= 0)
+            fill_word(&target->sizes[i], (uint32_t)arg->size_arg_index);
+    }
+    target->result = result;
+    target->result.is_known = target->is_syscall;
+    target->result.is_signed = true;
+    target->result.width = 8;
+}
+
+static bool wants_return(const struct policy_hook *hook)
+{
+    bool wants = hook->has_return || hook->return_arg.type != RECORD_ARG_NONE;
+
+    for (size_t i = 0; i < hook->arg_count; i++)
+        wants |= hook->args[i].from == POLICY_FROM_RETURN || hook->args[i].return_copy;
+    return wants;
+}
+
+static const struct policy_action *find_override(const struct policy_hook *hook)
+{
+    for (size_t i = 0; i < hook->selector_count; i++) {
+        for (size_t j = 0; j < hook->selectors[i].action_count; j++) {
+            if (hook->selectors[i].actions[j].kind == POLICY_ACTION_OVERRIDE)
+                return &hook->selectors[i].actions[j];
+        }
+    }
+    return NULL;
+}
+
+static int refuse_override(const struct policy_hook *hook, const char *what, struct hook_error *error)
+{
+    const struct policy_action *override = find_override(hook);
+
+    if (!override)
+        return 0;
+    return hook_error_set(error, override->place, -EOPNOTSUPP,
+        "Override: %s cannot be overridden; expected an LSM hook, a system call or a security_… function", what);
+}
+
+/* ---- tracepoints ---------------------------------------------------------------------------------------------------- */
+
+static int plan_raw_tracepoint(struct hook_target *target, const struct hook_kernel *kernel,
     const struct policy_hook *hook, struct hook_error *error)
 {
-    struct hook_target *target = add_target(ret);
     struct hook_prototype prototype;
 
-    if (!target)
-        return -ENOMEM;
     target->attach = HOOK_ATTACH_RAW_TP;
-    (void)snprintf(target->name, sizeof(target->name), "%s", hook->event.data);
-    (void)snprintf(target->subsystem, sizeof(target->subsystem), "%s", hook->subsystem.data);
     if (hook_prototype_of_raw_tracepoint(&prototype, kernel->btf, target->name) < 0)
         return hook_error_set(
             error, hook->event.place, -ENOENT, "this kernel has no raw tracepoint %s", target->name);
@@ -102,14 +121,220 @@ static int plan_raw_tracepoint(struct hook_targets *ret, const struct hook_kerne
     return 0;
 }
 
+static int read_format(struct hook_format *ret, const struct hook_target *target, const struct hook_kernel *kernel,
+    const struct policy_hook *hook, struct hook_error *error)
+{
+    CLEANUP_FILE FILE *file = NULL;
+    char path[640];
+
+    if (!*kernel->tracefs)
+        return hook_error_set(
+            error, hook->place, -ENOENT, "tracepoints: tracefs is not mounted; it is needed at /sys/kernel/tracing");
+    (void)snprintf(path, sizeof(path), "%s/events/%s/%s/format", kernel->tracefs, target->subsystem, target->name);
+    file = fopen(path, "re");
+    if (!file)
+        return hook_error_set(error, hook->event.place, -errno, "this kernel has no tracepoint %s/%s: %s: %s",
+            target->subsystem, target->name, path, strerror(errno));
+    if (hook_format_read(ret, file) < 0)
+        return hook_error_set(error, hook->event.place, -EBADMSG, "%s: not the format of a tracepoint", path);
+    return 0;
+}
+
+/* A size stands in another of the hook's own arguments. */
+static int find_size(struct hook_target *target, const struct policy_hook *hook, size_t i, struct hook_error *error)
+{
+    int wanted = hook->args[i].size_arg_index;
+
+    if (wanted < 0)
+        return 0;
+    for (size_t j = 0; j < hook->arg_count; j++) {
+        if (hook->args[j].index == (uint32_t)wanted) {
+            target->sizes[i] = target->args[j];
+            return 0;
+        }
+    }
+    return hook_error_set(
+        error, hook->args[i].place, -EINVAL, "sizeArgIndex: field %d is not among the hook's args", wanted);
+}
+
+static int plan_tracepoint(struct hook_targets *ret, const struct hook_kernel *kernel,
+    const struct policy_hook *hook, struct hook_error *error)
+{
+    struct hook_target *target = add_target(ret);
+    struct hook_format format;
+    int r;
+
+    if (!target)
+        return -ENOMEM;
+    (void)snprintf(target->name, sizeof(target->name), "%s", hook->event.data);
+    (void)snprintf(target->subsystem, sizeof(target->subsystem), "%s", hook->subsystem.data);
+    r = refuse_override(hook, "a tracepoint", error);
+    if (r < 0 || hook->is_raw)
+        return r < 0 ? r : plan_raw_tracepoint(target, kernel, hook, error);
+    target->attach = HOOK_ATTACH_TRACEPOINT;
+    target->from_process = strcmp(target->subsystem, "syscalls") == 0;
+    r = read_format(&format, target, kernel, hook, error);
+    for (size_t i = 0; i < hook->arg_count && r == 0; i++)
+        hook_format_source(&target->args[i], &format, hook->args[i].index, (uint8_t)i);
+    for (size_t i = 0; i < hook->arg_count && r == 0; i++)
+        r = find_size(target, hook, i, error);
+    target->result.word = HOOK_WORD_NONE;
+    return r;
+}
+
+/* ---- functions ------------------------------------------------------------------------------------------------------ */
+
+static void name_function(struct hook_target *target, const struct policy_hook *hook, const char *name)
+{
+    if (!hook->is_syscall) {
+        (void)snprintf(target->name, sizeof(target->name), "%s", name);
+        return;
+    }
+    target->is_syscall = target->from_process = true;
+    if (strncmp(name, SYSCALL_PREFIX, sizeof(SYSCALL_PREFIX) - 1) == 0)
+        name += sizeof(SYSCALL_PREFIX) - 1;
+    (void)snprintf(
+        target->name, sizeof(target->name), SYSCALL_PREFIX "%s%s", strncmp(name, "sys_", 4) == 0 ? "" : "sys_", name);
+}
+
+/* A system call's own function has the registers for its only argument; what they mean is said by the one that it calls, if the compiler
+ * left it. */
+static void fill_syscall(struct hook_target *target, const struct hook_kernel *kernel, const struct policy_hook *hook)
+{
+    struct hook_prototype prototype;
+    char name[300];
+
+    fill_words(target, hook);
+    (void)snprintf(name, sizeof(name), "__do_%s", target->name + sizeof(SYSCALL_PREFIX) - 1);
+    if (hook_prototype_of_function(&prototype, kernel->btf, name) < 0)
+        return;
+    for (size_t i = 0; i < hook->arg_count; i++) {
+        if (hook->args[i].from == POLICY_FROM_INDEX)
+            hook_prototype_arg(&target->args[i], &prototype, hook->args[i].index);
+    }
+}
+
+static int choose_attach(struct hook_target *target, const struct hook_kernel *kernel, const struct policy_hook *hook,
+    bool is_in_btf, struct policy_place place, struct hook_error *error)
+{
+    bool returns = wants_return(hook);
+
+    if (find_override(hook)) {
+        if (!target->is_syscall && strncmp(target->name, "security_", 9) != 0)
+            return refuse_override(hook, target->name, error);
+        if (returns)
+            return hook_error_set(error, find_override(hook)->place, -EOPNOTSUPP,
+                "Override: a function that is overridden does not return; expected return: false");
+        if (find_override(hook)->value == 0)
+            return hook_error_set(
+                error, find_override(hook)->place, -EINVAL, "Override: argError 0 would let the call go on; expected a negative error");
+        if (!kernel->has_fentry || !is_in_btf)
+            return hook_error_set(error, find_override(hook)->place, -EOPNOTSUPP,
+                "Override: this kernel cannot; BPF trampolines (CONFIG_FUNCTION_TRACER, CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) are needed");
+        target->attach = HOOK_ATTACH_FMOD_RET;
+        return 0;
+    }
+    if (kernel->has_fentry && is_in_btf)
+        target->attach = returns ? HOOK_ATTACH_FEXIT : HOOK_ATTACH_FENTRY;
+    else if (kernel->has_kprobe)
+        target->attach = returns ? HOOK_ATTACH_KRETPROBE : HOOK_ATTACH_KPROBE;
+    else if (kernel->has_fentry)
+        return hook_error_set(error, place, -ENOENT, "this kernel has no function %s that can be traced", target->name);
+    else
+        return hook_error_set(error, place, -EOPNOTSUPP,
+            "kprobes: this kernel has neither BPF trampolines nor kprobes; CONFIG_FUNCTION_TRACER or CONFIG_KPROBES is needed");
+    return 0;
+}
+
+static int plan_function(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
+    const struct policy_string *function, struct hook_error *error)
+{
+    struct hook_target *target = add_target(ret);
+    struct hook_prototype prototype;
+    bool is_in_btf;
+
+    if (!target)
+        return -ENOMEM;
+    name_function(target, hook, function->data);
+    is_in_btf = hook_prototype_of_function(&prototype, kernel->btf, target->name) == 0;
+    if (target->is_syscall)
+        fill_syscall(target, kernel, hook);
+    else if (is_in_btf)
+        fill_sources(target, hook, &prototype);
+    else
+        fill_words(target, hook);
+    return choose_attach(target, kernel, hook, is_in_btf, function->place, error);
+}
+
+static int plan_lsm(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
+    const struct policy_string *function, struct hook_error *error)
+{
+    struct hook_target *target = add_target(ret);
+    struct hook_prototype prototype;
+    char name[300];
+
+    if (!target)
+        return -ENOMEM;
+    target->attach = HOOK_ATTACH_LSM;
+    (void)snprintf(target->name, sizeof(target->name), "%s", function->data);
+    (void)snprintf(name, sizeof(name), "bpf_lsm_%s", target->name);
+    if (hook_prototype_of_function(&prototype, kernel->btf, name) < 0)
+        return hook_error_set(error, function->place, -ENOENT, "this kernel has no LSM hook %s", target->name);
+    if (!kernel->has_lsm)
+        return hook_error_set(error, hook->place, -EOPNOTSUPP, "lsmhooks: %s", kernel->lsm_reason);
+    fill_sources(target, hook, &prototype);
+    return 0;
+}
+
+static int plan_uprobe(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
+    const struct policy_string *function, uint64_t offset, struct hook_error *error)
+{
+    struct hook_target *target = add_target(ret);
+    int r;
+
+    if (!target)
+        return -ENOMEM;
+    if (!kernel->has_uprobe)
+        return hook_error_set(
+            error, hook->place, -EOPNOTSUPP, "uprobes: this kernel has none; CONFIG_UPROBE_EVENTS is needed");
+    r = refuse_override(hook, "a function of a program", error);
+    target->attach = wants_return(hook) ? HOOK_ATTACH_URETPROBE : HOOK_ATTACH_UPROBE;
+    target->from_process = true;
+    target->offset = offset;
+    if (function)
+        (void)snprintf(target->name, sizeof(target->name), "%s", function->data);
+    (void)snprintf(target->subsystem, sizeof(target->subsystem), "%s", hook->path.data);
+    fill_words(target, hook);
+    return r;
+}
+
 int hook_plan(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
     struct hook_error *error)
 {
+    int r = 0;
+
     *ret = (struct hook_targets){0};
-    if (hook->kind == RECORD_HOOK_TRACEPOINT && hook->is_raw)
-        return plan_raw_tracepoint(ret, kernel, hook, error);
-    return hook_error_set(error, hook->place, -EOPNOTSUPP, "hooks of kind %s are not there yet",
-        policy_hook_kind_name(hook->kind));
+    if (hook->kind == RECORD_HOOK_TRACEPOINT)
+        return plan_tracepoint(ret, kernel, hook, error);
+    for (size_t i = 0; i < hook->function_count && r == 0; i++) {
+        if (hook->kind == RECORD_HOOK_KPROBE)
+            r = plan_function(ret, kernel, hook, &hook->functions[i], error);
+        else if (hook->kind == RECORD_HOOK_LSM)
+            r = plan_lsm(ret, kernel, hook, &hook->functions[i], error);
+        else
+            r = plan_uprobe(ret, kernel, hook, &hook->functions[i], 0, error);
+    }
+    for (size_t i = 0; i < hook->offset_count && r == 0; i++)
+        r = plan_uprobe(ret, kernel, hook, NULL, hook->offsets[i], error);
+    return r;
+}
+
+bool hook_plan_fall_back(struct hook_target *target, const struct hook_kernel *kernel)
+{
+    if (!kernel->has_kprobe || (target->attach != HOOK_ATTACH_FENTRY && target->attach != HOOK_ATTACH_FEXIT))
+        return false;
+    target->attach = target->attach == HOOK_ATTACH_FENTRY ? HOOK_ATTACH_KPROBE : HOOK_ATTACH_KRETPROBE;
+    return true;
 }
 
 void hook_targets_deinit(struct hook_targets *targets)

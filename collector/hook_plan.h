@@ -14,19 +14,7 @@
 #include <stddef.h>
 
 #include "collector/hook_compile.h"
-
-struct btf;
-
-/* What this kernel has. */
-struct hook_kernel {
-    struct btf *btf; /* owned */
-    struct hook_host host;
-    const char *tracefs; /* "": not mounted */
-};
-
-/* 0 or negative errno; a line in *error. */
-int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX]);
-void hook_kernel_deinit(struct hook_kernel *kernel);
+#include "collector/hook_kernel.h"
 
 /* The targets of a hook, one a function; owned. */
 struct hook_targets {
@@ -36,3 +24,6 @@ struct hook_targets {
 int hook_plan(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
     struct hook_error *error);
 void hook_targets_deinit(struct hook_targets *targets);
+
+/* The next best way for a target that could not be attached as planned, with the same configuration; false: there is none. */
+bool hook_plan_fall_back(struct hook_target *target, const struct hook_kernel *kernel);

@@ -265,7 +265,7 @@ static int find_configuration(struct hooks *hooks, struct loaded *loaded, const 
 }
 
 static int load_target(struct hooks *hooks, struct loaded *loaded, const struct policy_hook *hook,
-    const struct hook_target *target, size_t first_configuration, struct hook_error *error)
+    struct hook_target *target, size_t first_configuration, struct hook_error *error)
 {
     struct hook *item = add_hook(hooks, loaded);
     char text[HOOK_ERROR_MAX];
@@ -280,8 +280,10 @@ static int load_target(struct hooks *hooks, struct loaded *loaded, const struct 
     if (!item->record)
         return hook_error_set(error, hook->place, -ENOMEM, "out of memory");
     tell(hooks, item, 0);
-    r = hook_engine_attach(
-        hooks->engine, target, (uint64_t)item->config << 32 | item->id, &item->attachment, text);
+    do {
+        r = hook_engine_attach(
+            hooks->engine, target, (uint64_t)item->config << 32 | item->id, &item->attachment, text);
+    } while (r < 0 && hook_plan_fall_back(target, &hooks->kernel));
     return r < 0 ? hook_error_set(error, hook->place, r, "%s", text) : 0;
 }
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/hook_kernel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+static void read_host_namespaces(struct hook_host *ret)
+{
+    static const char *const names[POLICY_NS_COUNT] = {"uts", "ipc", "mnt", "pid", "pid_for_children", "net",
+        "time", "time_for_children", "cgroup", "user"};
+    char path[64];
+    struct stat status;
+
+    for (size_t i = 0; i < POLICY_NS_COUNT; i++) {
+        (void)snprintf(path, sizeof(path), "/proc/1/ns/%s", names[i]);
+        ret->namespaces[i] = stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
+    }
+}
+
+/* "return 0;", put on a function and taken off again. 0 or negative errno. */
+static int try_trampoline(
+    const struct btf *btf, enum bpf_prog_type type, enum bpf_attach_type attach, const char *function)
+{
+    const struct bpf_insn program[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0}, {.code = BPF_JMP | BPF_EXIT}};
+    struct bpf_prog_load_opts options = {.sz = sizeof(options), .expected_attach_type = attach};
+    int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC);
+    CLEANUP_CLOSE int fd = -1, link = -1;
+
+    if (id < 0)
+        return id;
+    options.attach_btf_id = (__u32)id;
+    fd = bpf_prog_load(type, "podkin_try", "GPL", program, sizeof(program) / sizeof(program[0]), &options);
+    if (fd < 0)
+        return -errno;
+    link = bpf_link_create(fd, 0, attach, NULL);
+    return link < 0 ? -errno : 0;
+}
+
+/* A program may be attached to a security hook and never run: only modules of this list do. */
+static bool is_lsm_active(void)
+{
+    CLEANUP_FILE FILE *file = fopen("/sys/kernel/security/lsm", "re");
+    char line[512], *rest = line;
+
+    if (!file || !fgets(line, sizeof(line), file))
+        return true; /* it cannot be seen from here */
+    line[strcspn(line, "\n")] = '\0';
+    for (const char *word; (word = strsep(&rest, ","));) {
+        if (strcmp(word, "bpf") == 0)
+            return true;
+    }
+    return false;
+}
+
+static void try_lsm(struct hook_kernel *kernel)
+{
+    int r = try_trampoline(kernel->btf, BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "bpf_lsm_settime");
+
+    kernel->has_lsm = r == 0;
+    if (r < 0)
+        (void)snprintf(kernel->lsm_reason, sizeof(kernel->lsm_reason), "no program can be attached: %s; CONFIG_BPF_LSM is needed",
+            strerror(-r));
+    if (kernel->has_lsm && !is_lsm_active()) {
+        kernel->has_lsm = false;
+        (void)snprintf(kernel->lsm_reason, sizeof(kernel->lsm_reason),
+            "bpf is not among the active security modules; lsm=…,bpf is needed on the kernel's command line");
+    }
+}
+
+static const char *find_tracefs(void)
+{
+    if (access("/sys/kernel/tracing/events", X_OK) == 0)
+        return "/sys/kernel/tracing";
+    return access("/sys/kernel/debug/tracing/events", X_OK) == 0 ? "/sys/kernel/debug/tracing" : "";
+}
+
+int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX])
+{
+    *ret = (struct hook_kernel){.btf = btf__load_vmlinux_btf(), .tracefs = find_tracefs()};
+    if (!ret->btf) {
+        int r = -errno;
+
+        (void)snprintf(error, HOOK_ERROR_MAX, "the kernel's BTF: %s", strerror(-r));
+        return r;
+    }
+    ret->has_fentry =
+        try_trampoline(ret->btf, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, "bpf_fentry_test1") == 0;
+    ret->has_kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
+    ret->has_uprobe = access("/sys/bus/event_source/devices/uprobe/type", R_OK) == 0;
+    try_lsm(ret);
+    read_host_namespaces(&ret->host);
+    return 0;
+}
+
+void hook_kernel_deinit(struct hook_kernel *kernel)
+{
+    btf__free(kernel->btf);
+    *kernel = (struct hook_kernel){0};
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the running kernel can do for policy hooks, found out by trying: each kind of trampoline is attached once, for a moment, by a program of two
+ * instructions. */
+#include <stdbool.h>
+
+#include "collector/hook_compile.h"
+
+struct btf;
+
+struct hook_kernel {
+    struct btf *btf; /* owned */
+    struct hook_host host;
+    const char *tracefs; /* "": not mounted */
+    bool has_fentry;     /* and fexit, fmod_ret */
+    bool has_kprobe, has_uprobe, has_lsm;
+    char lsm_reason[128]; /* why not */
+};
+
+/* 0 or negative errno; a line in *error. */
+int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX]);
+void hook_kernel_deinit(struct hook_kernel *kernel);
