@@ -21,8 +21,8 @@
 #define HOOK_MATCHES_MAX      64 /* of all selectors of a hook */
 #define HOOK_RANGES_MAX       64 /* the same; longer lists of single numbers go to hook_numbers */
 #define HOOK_PROCESS_SETS_MAX 256
-#define HOOK_PATTERN_MAX      252 /* bytes of a text that is compared as a whole */
-#define HOOK_PREFIX_MAX       248 /* of its beginning or end */
+#define HOOK_PATTERN_MAX      252  /* bytes of a text that is compared as a whole */
+#define HOOK_PREFIX_MAX       248  /* of its beginning or end */
 #define HOOK_BYTES_DEFAULT    4096 /* of a char_buf, unless the policy says */
 #define HOOK_VALUE_MAX        8192 /* bytes of one argument */
 #define HOOK_SLOTS            4    /* hooks that can be at work on one CPU, one interrupting the other */

@@ -312,7 +312,7 @@ static long hook_reverse_step(__u32 index, struct hook_reversal *reversal)
 }
 
 /* The end of a text, back to front, as key; the numbers before it are the caller's. Returns its size; negative: it cannot be read. */
-static __always_inline long hook_key_reverse(struct hook_slot *s, __u64 address, __u64 size)
+static __always_inline long hook_key_reverse(struct hook_slot *s, __u64 end, __u64 size)
 {
     struct hook_reversal reversal = {.slot = s};
     __u64 taken = size;
@@ -321,7 +321,7 @@ static __always_inline long hook_key_reverse(struct hook_slot *s, __u64 address,
     if (taken > HOOK_PREFIX_MAX)
         taken = HOOK_PREFIX_MAX;
     __builtin_memset(&s->key.prefix, 0, sizeof(s->key.prefix));
-    if (taken && bpf_probe_read_kernel(s->reversed, taken, (void *)(address + size - taken)))
+    if (taken && bpf_probe_read_kernel(s->reversed, taken, (void *)(end - taken)))
         return -1;
     reversal.size = taken;
     bpf_loop(taken, hook_reverse_step, &reversal, 0);
@@ -340,7 +340,7 @@ __noinline int hook_match_postfix(struct hook_slot *memory, __u32 index, __u32 s
     if (!s)
         return 0;
     address = hook_text(s, index, type, &size);
-    taken = address ? hook_key_reverse(s, address, size) : -1;
+    taken = address ? hook_key_reverse(s, address + size, size) : -1;
     if (taken < 0)
         return 0;
     s->key.prefix.set = set;

@@ -112,17 +112,18 @@ static __always_inline void hook_take_bits(struct hook_slot *s, const struct hoo
         bits_or(&s->bits, found);
 }
 
-/* The whole path and its beginning; into s->bits. */
-__noinline int hook_find_path(struct hook_slot *memory, __u64 address, __u64 size)
+/* The path at s->path + offset: whole, and its beginning; into s->bits. */
+__noinline int hook_find_path(struct hook_slot *memory, __u64 offset, __u64 size)
 {
     struct hook_slot *s;
-    __u64 taken = size;
+    __u64 taken = size, address;
 
     if (!memory)
         return 0;
     s = hook_slot_again(memory);
     if (!s)
         return 0;
+    address = (__u64)s->path + (offset & (RECORD_PATH_MAX - 1));
     FORGET(taken);
     if (taken > HOOK_PREFIX_MAX)
         taken = HOOK_PREFIX_MAX;
@@ -144,7 +145,7 @@ __noinline int hook_find_path(struct hook_slot *memory, __u64 address, __u64 siz
 }
 
 /* Its end. */
-__noinline int hook_find_path_end(struct hook_slot *memory, __u64 address, __u64 size)
+__noinline int hook_find_path_end(struct hook_slot *memory, __u64 size)
 {
     struct hook_slot *s;
     long taken;
@@ -152,7 +153,7 @@ __noinline int hook_find_path_end(struct hook_slot *memory, __u64 address, __u64
     if (!memory)
         return 0;
     s = hook_slot_again(memory);
-    taken = s ? hook_key_reverse(s, address, size) : -1;
+    taken = s ? hook_key_reverse(s, (__u64)s->path + RECORD_PATH_MAX, size) : -1;
     if (taken <= 0)
         return 0;
     s->key.prefix.bits = 32 + taken * 8;
@@ -166,7 +167,7 @@ __noinline int hook_find_binary(struct hook_slot *s, __u64 file_address, __u64 f
     struct file *file = (void *)file_address;
     struct fs_struct *fs = (void *)fs_address;
     struct path exe = {}, root = {};
-    __u64 offset = 0, address;
+    __u64 offset = 0;
 
     if (!s)
         return 0;
@@ -176,9 +177,8 @@ __noinline int hook_find_binary(struct hook_slot *s, __u64 file_address, __u64 f
         return 0;
     (void)path_write(s->path, &exe, &root, &offset);
     offset &= RECORD_PATH_MAX - 1;
-    address = (__u64)s->path + offset;
-    hook_find_path(s, address, RECORD_PATH_MAX - offset);
-    return hook_find_path_end(s, address, RECORD_PATH_MAX - offset);
+    hook_find_path(s, offset, RECORD_PATH_MAX - offset);
+    return hook_find_path_end(s, RECORD_PATH_MAX - offset);
 }
 
 static __always_inline void hook_find_pid(struct task_struct *task, struct hook_process_bits *bits)

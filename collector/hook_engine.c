@@ -54,10 +54,12 @@ static const char *const program_names[PROGRAM_COUNT] = {
 
 struct hook_engine {
     struct probe_maps shared;
-    struct hook_bpf *maps;                   /* the maps' owner; loaded with the programs that keep processes' sets */
+    struct hook_bpf *maps;                   /* the maps' owner; loaded without a program */
     struct hook_bpf *programs[SHARED_COUNT]; /* NULL: not loaded yet */
     uint64_t missed[SHARED_COUNT];
     bool raw_tp_has_no_cookie;
+    struct hook_bpf *processes; /* those that keep processes' sets; NULL: not needed yet */
+    struct bpf_link *process_links[3];
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(
@@ -135,8 +137,8 @@ static struct bpf_program *program_of(const struct hook_bpf *skeleton, enum prog
 }
 
 /* One program, in a skeleton of its own; owned by the caller. `function`: what a trampoline is put on. */
-static int load_program(struct hook_engine *engine, enum program_kind kind, uint64_t cookie, const char *function,
-    struct hook_bpf **ret, char error[HOOK_ERROR_MAX])
+static int load_program(struct hook_engine *engine, enum program_kind kind, uint64_t cookie,
+    const char *function, struct hook_bpf **ret, char error[HOOK_ERROR_MAX])
 {
     struct hook_bpf *skeleton = open_skeleton(&engine->shared, cookie);
     struct bpf_message message;
@@ -192,10 +194,21 @@ int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HO
     return 0;
 }
 
+static void unwatch_processes(struct hook_engine *engine)
+{
+    for (size_t i = 0; i < 3; i++) {
+        (void)bpf_link__destroy(engine->process_links[i]);
+        engine->process_links[i] = NULL;
+    }
+    hook_bpf__destroy(engine->processes);
+    engine->processes = NULL;
+}
+
 struct hook_engine *hook_engine_free(struct hook_engine *engine)
 {
     if (!engine)
         return NULL;
+    unwatch_processes(engine);
     for (size_t i = 0; i < SHARED_COUNT; i++)
         hook_bpf__destroy(engine->programs[i]);
     hook_bpf__destroy(engine->maps);
@@ -247,6 +260,111 @@ int hook_engine_put_entry(struct hook_engine *engine, const struct hook_entry *e
 int hook_engine_remove_entry(struct hook_engine *engine, const struct hook_entry *entry)
 {
     return removed(bpf_map_delete_elem(table_fd(engine, entry->table), &entry->key));
+}
+
+/* ---- processes ------------------------------------------------------------------------------------------------------ */
+
+int hook_engine_put_bits(struct hook_engine *engine, enum hook_bits_table table, const void *key,
+    const struct hook_process_bits *bits)
+{
+    const struct bpf_map *const maps[] = {
+        [HOOK_BITS_BINARIES] = engine->maps->maps.hook_binaries,
+        [HOOK_BITS_PREFIXES] = engine->maps->maps.hook_binary_prefixes,
+        [HOOK_BITS_POSTFIXES] = engine->maps->maps.hook_binary_postfixes,
+        [HOOK_BITS_PIDS] = engine->maps->maps.hook_pids,
+    };
+    int fd = bpf_map__fd(maps[table]);
+
+    return bits ? bpf_map_update_elem(fd, key, bits, BPF_ANY) : removed(bpf_map_delete_elem(fd, key));
+}
+
+static int load_processes(struct hook_engine *engine)
+{
+    struct hook_bpf *skeleton = open_skeleton(&engine->shared, 0);
+    int r;
+
+    if (!skeleton)
+        return -errno;
+    (void)bpf_program__set_autoload(skeleton->progs.hook_on_fork, true);
+    (void)bpf_program__set_autoload(skeleton->progs.hook_on_exec, true);
+    (void)bpf_program__set_autoload(skeleton->progs.hook_on_task, true);
+    r = reuse_maps(skeleton, engine->maps);
+    if (!r)
+        r = hook_bpf__load(skeleton);
+    if (r) {
+        hook_bpf__destroy(skeleton);
+        return r;
+    }
+    engine->processes = skeleton;
+    return 0;
+}
+
+int hook_engine_watch_processes(struct hook_engine *engine, char error[HOOK_ERROR_MAX])
+{
+    struct bpf_message message;
+    int r;
+
+    if (engine->processes)
+        return 0;
+    bpf_message_begin(&message);
+    r = load_processes(engine);
+    if (!r) {
+        engine->process_links[0] = bpf_program__attach(engine->processes->progs.hook_on_fork);
+        engine->process_links[1] = bpf_program__attach(engine->processes->progs.hook_on_exec);
+        engine->process_links[2] = bpf_program__attach_iter(engine->processes->progs.hook_on_task, NULL);
+        if (!engine->process_links[0] || !engine->process_links[1] || !engine->process_links[2])
+            r = -errno;
+    }
+    bpf_message_end();
+    if (!r)
+        return 0;
+    unwatch_processes(engine);
+    return fail_load(error, r, "keeping sets of processes", &message);
+}
+
+static int read_sets(struct hook_engine *engine, struct hook_sets *ret)
+{
+    const uint32_t zero = 0;
+
+    return bpf_map_lookup_elem(bpf_map__fd(engine->maps->maps.hook_sets), &zero, ret);
+}
+
+int hook_engine_go_over_processes(struct hook_engine *engine, const struct hook_process_bits *follow,
+    const struct hook_process_bits *clear, uint64_t *ret_changed)
+{
+    const uint32_t zero = 0;
+    struct hook_sets sets;
+    CLEANUP_CLOSE int fd = -1;
+    char nothing[64];
+    ssize_t n;
+    int r = read_sets(engine, &sets);
+
+    if (r < 0)
+        return r;
+    sets.follow = *follow;
+    sets.clear = *clear;
+    sets.changed = 0;
+    r = bpf_map_update_elem(bpf_map__fd(engine->maps->maps.hook_sets), &zero, &sets, BPF_ANY);
+    if (r < 0)
+        return r;
+    fd = bpf_iter_create(bpf_link__fd(engine->process_links[2]));
+    if (fd < 0)
+        return -errno;
+    do
+        n = read(fd, nothing, sizeof(nothing)); /* the program writes nothing: one read goes over all */
+    while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+    if (n < 0)
+        return -errno;
+    r = read_sets(engine, &sets);
+    *ret_changed = sets.changed;
+    return r;
+}
+
+uint64_t hook_engine_failed_execs(struct hook_engine *engine)
+{
+    struct hook_sets sets;
+
+    return read_sets(engine, &sets) < 0 ? 0 : sets.failed;
 }
 
 /* ---- attaching ------------------------------------------------------------------------------------------------------ */
@@ -350,8 +468,8 @@ static int attach_trampoline(struct hook_engine *engine, const struct hook_targe
     return ret->links[0] < 0 ? fail_attach(error, -errno, target) : 0;
 }
 
-static int take_link(
-    struct bpf_link *link, struct bpf_link **ret, const struct hook_target *target, char error[HOOK_ERROR_MAX])
+static int take_link(struct bpf_link *link, struct bpf_link **ret, const struct hook_target *target,
+    char error[HOOK_ERROR_MAX])
 {
     if (!link)
         return fail_attach(error, -errno, target);
@@ -412,11 +530,12 @@ static int attach_uprobe(struct hook_engine *engine, const struct hook_target *t
     if (!program)
         return -errno;
     return take_link(
-        bpf_program__attach_uprobe_opts(program, -1, target->subsystem, target->offset, &options), ret, target, error);
+        bpf_program__attach_uprobe_opts(program, -1, target->subsystem, target->offset, &options), ret,
+        target, error);
 }
 
-typedef int (*attach_one_fn)(struct hook_engine *engine, const struct hook_target *target, enum program_kind kind,
-    uint64_t cookie, struct bpf_link **ret, char error[HOOK_ERROR_MAX]);
+typedef int (*attach_one_fn)(struct hook_engine *engine, const struct hook_target *target,
+    enum program_kind kind, uint64_t cookie, struct bpf_link **ret, char error[HOOK_ERROR_MAX]);
 
 /* The return first: a call that it does not know is no harm, a call whose return nobody sees is. */
 static int attach_both(struct hook_engine *engine, const struct hook_target *target, attach_one_fn attach,

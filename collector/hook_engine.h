@@ -30,6 +30,24 @@ int hook_engine_remove_config(struct hook_engine *engine, uint32_t number);
 int hook_engine_put_entry(struct hook_engine *engine, const struct hook_entry *entry);
 int hook_engine_remove_entry(struct hook_engine *engine, const struct hook_entry *entry);
 
+/* ---- processes ------------------------------------------------------------------------------------------------------ */
+
+enum hook_bits_table { HOOK_BITS_BINARIES, HOOK_BITS_PREFIXES, HOOK_BITS_POSTFIXES, HOOK_BITS_PIDS };
+
+/* The key is of the table's type (hook_config.h); NULL bits: the entry goes. */
+int hook_engine_put_bits(struct hook_engine *engine, enum hook_bits_table table, const void *key,
+    const struct hook_process_bits *bits);
+
+/* Attaches the programs that keep the sets at fork and exec; once is enough. */
+int hook_engine_watch_processes(struct hook_engine *engine, char error[HOOK_ERROR_MAX]);
+
+/* One pass over all processes: what is in `clear` goes, what their binaries and parents give comes. */
+int hook_engine_go_over_processes(struct hook_engine *engine, const struct hook_process_bits *follow,
+    const struct hook_process_bits *clear, uint64_t *ret_changed);
+uint64_t hook_engine_failed_execs(struct hook_engine *engine);
+
+/* ---- attaching ------------------------------------------------------------------------------------------------------ */
+
 /* Attachments of one hook: at most an entry and a return. */
 struct hook_attachment {
     struct bpf_link *handles[2]; /* or */

@@ -13,8 +13,8 @@
 
 static void read_host_namespaces(struct hook_host *ret)
 {
-    static const char *const names[POLICY_NS_COUNT] = {"uts", "ipc", "mnt", "pid", "pid_for_children", "net",
-        "time", "time_for_children", "cgroup", "user"};
+    static const char *const names[POLICY_NS_COUNT] = {
+        "uts", "ipc", "mnt", "pid", "pid_for_children", "net", "time", "time_for_children", "cgroup", "user"};
     char path[64];
     struct stat status;
 
@@ -66,8 +66,8 @@ static void try_lsm(struct hook_kernel *kernel)
 
     kernel->has_lsm = r == 0;
     if (r < 0)
-        (void)snprintf(kernel->lsm_reason, sizeof(kernel->lsm_reason), "no program can be attached: %s; CONFIG_BPF_LSM is needed",
-            strerror(-r));
+        (void)snprintf(kernel->lsm_reason, sizeof(kernel->lsm_reason),
+            "no program can be attached: %s; CONFIG_BPF_LSM is needed", strerror(-r));
     if (kernel->has_lsm && !is_lsm_active()) {
         kernel->has_lsm = false;
         (void)snprintf(kernel->lsm_reason, sizeof(kernel->lsm_reason),

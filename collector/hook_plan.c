@@ -102,7 +102,8 @@ static int refuse_override(const struct policy_hook *hook, const char *what, str
     if (!override)
         return 0;
     return hook_error_set(error, override->place, -EOPNOTSUPP,
-        "Override: %s cannot be overridden; expected an LSM hook, a system call or a security_… function", what);
+        "Override: %s cannot be overridden; expected an LSM hook, a system call or a security_… function",
+        what);
 }
 
 /* ---- tracepoints ---------------------------------------------------------------------------------------------------- */
@@ -121,16 +122,17 @@ static int plan_raw_tracepoint(struct hook_target *target, const struct hook_ker
     return 0;
 }
 
-static int read_format(struct hook_format *ret, const struct hook_target *target, const struct hook_kernel *kernel,
-    const struct policy_hook *hook, struct hook_error *error)
+static int read_format(struct hook_format *ret, const struct hook_target *target,
+    const struct hook_kernel *kernel, const struct policy_hook *hook, struct hook_error *error)
 {
     CLEANUP_FILE FILE *file = NULL;
     char path[640];
 
     if (!*kernel->tracefs)
-        return hook_error_set(
-            error, hook->place, -ENOENT, "tracepoints: tracefs is not mounted; it is needed at /sys/kernel/tracing");
-    (void)snprintf(path, sizeof(path), "%s/events/%s/%s/format", kernel->tracefs, target->subsystem, target->name);
+        return hook_error_set(error, hook->place, -ENOENT,
+            "tracepoints: tracefs is not mounted; it is needed at /sys/kernel/tracing");
+    (void)snprintf(
+        path, sizeof(path), "%s/events/%s/%s/format", kernel->tracefs, target->subsystem, target->name);
     file = fopen(path, "re");
     if (!file)
         return hook_error_set(error, hook->event.place, -errno, "this kernel has no tracepoint %s/%s: %s: %s",
@@ -141,7 +143,8 @@ static int read_format(struct hook_format *ret, const struct hook_target *target
 }
 
 /* A size stands in another of the hook's own arguments. */
-static int find_size(struct hook_target *target, const struct policy_hook *hook, size_t i, struct hook_error *error)
+static int find_size(
+    struct hook_target *target, const struct policy_hook *hook, size_t i, struct hook_error *error)
 {
     int wanted = hook->args[i].size_arg_index;
 
@@ -193,13 +196,14 @@ static void name_function(struct hook_target *target, const struct policy_hook *
     target->is_syscall = target->from_process = true;
     if (strncmp(name, SYSCALL_PREFIX, sizeof(SYSCALL_PREFIX) - 1) == 0)
         name += sizeof(SYSCALL_PREFIX) - 1;
-    (void)snprintf(
-        target->name, sizeof(target->name), SYSCALL_PREFIX "%s%s", strncmp(name, "sys_", 4) == 0 ? "" : "sys_", name);
+    (void)snprintf(target->name, sizeof(target->name), SYSCALL_PREFIX "%s%s",
+        strncmp(name, "sys_", 4) == 0 ? "" : "sys_", name);
 }
 
 /* A system call's own function has the registers for its only argument; what they mean is said by the one that it calls, if the compiler
  * left it. */
-static void fill_syscall(struct hook_target *target, const struct hook_kernel *kernel, const struct policy_hook *hook)
+static void fill_syscall(
+    struct hook_target *target, const struct hook_kernel *kernel, const struct policy_hook *hook)
 {
     struct hook_prototype prototype;
     char name[300];
@@ -214,8 +218,8 @@ static void fill_syscall(struct hook_target *target, const struct hook_kernel *k
     }
 }
 
-static int choose_attach(struct hook_target *target, const struct hook_kernel *kernel, const struct policy_hook *hook,
-    bool is_in_btf, struct policy_place place, struct hook_error *error)
+static int choose_attach(struct hook_target *target, const struct hook_kernel *kernel,
+    const struct policy_hook *hook, bool is_in_btf, struct policy_place place, struct hook_error *error)
 {
     bool returns = wants_return(hook);
 
@@ -226,11 +230,12 @@ static int choose_attach(struct hook_target *target, const struct hook_kernel *k
             return hook_error_set(error, find_override(hook)->place, -EOPNOTSUPP,
                 "Override: a function that is overridden does not return; expected return: false");
         if (find_override(hook)->value == 0)
-            return hook_error_set(
-                error, find_override(hook)->place, -EINVAL, "Override: argError 0 would let the call go on; expected a negative error");
+            return hook_error_set(error, find_override(hook)->place, -EINVAL,
+                "Override: argError 0 would let the call go on; expected a negative error");
         if (!kernel->has_fentry || !is_in_btf)
             return hook_error_set(error, find_override(hook)->place, -EOPNOTSUPP,
-                "Override: this kernel cannot; BPF trampolines (CONFIG_FUNCTION_TRACER, CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) are needed");
+                "Override: this kernel cannot; BPF trampolines (CONFIG_FUNCTION_TRACER, "
+                "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) are needed");
         target->attach = HOOK_ATTACH_FMOD_RET;
         return 0;
     }
@@ -239,15 +244,17 @@ static int choose_attach(struct hook_target *target, const struct hook_kernel *k
     else if (kernel->has_kprobe)
         target->attach = returns ? HOOK_ATTACH_KRETPROBE : HOOK_ATTACH_KPROBE;
     else if (kernel->has_fentry)
-        return hook_error_set(error, place, -ENOENT, "this kernel has no function %s that can be traced", target->name);
+        return hook_error_set(
+            error, place, -ENOENT, "this kernel has no function %s that can be traced", target->name);
     else
         return hook_error_set(error, place, -EOPNOTSUPP,
-            "kprobes: this kernel has neither BPF trampolines nor kprobes; CONFIG_FUNCTION_TRACER or CONFIG_KPROBES is needed");
+            "kprobes: this kernel has neither BPF trampolines nor kprobes; CONFIG_FUNCTION_TRACER or "
+            "CONFIG_KPROBES is needed");
     return 0;
 }
 
-static int plan_function(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
-    const struct policy_string *function, struct hook_error *error)
+static int plan_function(struct hook_targets *ret, const struct hook_kernel *kernel,
+    const struct policy_hook *hook, const struct policy_string *function, struct hook_error *error)
 {
     struct hook_target *target = add_target(ret);
     struct hook_prototype prototype;
@@ -266,8 +273,8 @@ static int plan_function(struct hook_targets *ret, const struct hook_kernel *ker
     return choose_attach(target, kernel, hook, is_in_btf, function->place, error);
 }
 
-static int plan_lsm(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
-    const struct policy_string *function, struct hook_error *error)
+static int plan_lsm(struct hook_targets *ret, const struct hook_kernel *kernel,
+    const struct policy_hook *hook, const struct policy_string *function, struct hook_error *error)
 {
     struct hook_target *target = add_target(ret);
     struct hook_prototype prototype;
@@ -279,15 +286,17 @@ static int plan_lsm(struct hook_targets *ret, const struct hook_kernel *kernel, 
     (void)snprintf(target->name, sizeof(target->name), "%s", function->data);
     (void)snprintf(name, sizeof(name), "bpf_lsm_%s", target->name);
     if (hook_prototype_of_function(&prototype, kernel->btf, name) < 0)
-        return hook_error_set(error, function->place, -ENOENT, "this kernel has no LSM hook %s", target->name);
+        return hook_error_set(
+            error, function->place, -ENOENT, "this kernel has no LSM hook %s", target->name);
     if (!kernel->has_lsm)
         return hook_error_set(error, hook->place, -EOPNOTSUPP, "lsmhooks: %s", kernel->lsm_reason);
     fill_sources(target, hook, &prototype);
     return 0;
 }
 
-static int plan_uprobe(struct hook_targets *ret, const struct hook_kernel *kernel, const struct policy_hook *hook,
-    const struct policy_string *function, uint64_t offset, struct hook_error *error)
+static int plan_uprobe(struct hook_targets *ret, const struct hook_kernel *kernel,
+    const struct policy_hook *hook, const struct policy_string *function, uint64_t offset,
+    struct hook_error *error)
 {
     struct hook_target *target = add_target(ret);
     int r;

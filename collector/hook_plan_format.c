@@ -73,12 +73,14 @@ static void name_pointee(struct hook_source *ret, const char *type)
     if (name) {
         name += 7;
         (void)snprintf(ret->pointee, sizeof(ret->pointee), "%.*s", (int)strcspn(name, " *"), name);
-    } else if (strstr(type, "char *") && !strstr(type, "* *") && !strstr(type, "**") && !strstr(type, "*const *")) {
+    } else if (strstr(type, "char *") && !strstr(type, "* *") && !strstr(type, "**") &&
+               !strstr(type, "*const *")) {
         (void)snprintf(ret->pointee, sizeof(ret->pointee), "char");
     }
 }
 
-void hook_format_source(struct hook_source *ret, const struct hook_format *format, uint32_t index, uint8_t word)
+void hook_format_source(
+    struct hook_source *ret, const struct hook_format *format, uint32_t index, uint8_t word)
 {
     const struct hook_format_field *field = &format->fields[index < format->count ? index : 0];
 

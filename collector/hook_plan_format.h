@@ -24,4 +24,5 @@ struct hook_format {
 int hook_format_read(struct hook_format *ret, FILE *file);
 
 /* The source of field `index` for the argument that is the `word`th; word HOOK_WORD_NONE: there is no such field. */
-void hook_format_source(struct hook_source *ret, const struct hook_format *format, uint32_t index, uint8_t word);
+void hook_format_source(
+    struct hook_source *ret, const struct hook_format *format, uint32_t index, uint8_t word);

@@ -9,6 +9,7 @@
 #include "collector/hook_engine.h"
 #include "collector/hook_plan.h"
 #include "collector/hook_record.h"
+#include "collector/hook_sets.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 
@@ -25,6 +26,8 @@ struct hook {
 struct configuration {
     uint32_t number;
     struct hook_compiled compiled;
+    uint32_t bits[HOOK_PROCESS_SETS_PER_HOOK];
+    size_t bit_count;
     bool is_in;
 };
 
@@ -40,6 +43,7 @@ struct loaded {
 struct hooks {
     struct hooks_options options;
     struct hook_engine *engine; /* made with the first policy */
+    struct hook_set_table *sets;
     struct hook_kernel kernel;
     struct loaded *loaded, *leaving; /* leaving: detached, GONE not told yet */
     uint32_t next_hook, next_config, next_set;
@@ -106,12 +110,37 @@ static void shift_sets(struct hook_compiled *compiled, uint32_t first)
     }
 }
 
+/* Bits for the sets of processes, in force. */
+static int put_process_sets(struct hooks *hooks, struct configuration *configuration,
+    const struct policy_hook *hook, struct hook_error *error)
+{
+    struct hook_compiled *compiled = &configuration->compiled;
+    char text[HOOK_ERROR_MAX];
+    int r = 0;
+
+    for (size_t i = 0; i < compiled->process_set_count; i++) {
+        const struct hook_process_set *set = &compiled->process_sets[i];
+
+        r = hook_sets_add(hooks->sets, set, &configuration->bits[configuration->bit_count]);
+        if (r == -E2BIG)
+            return hook_error_set(error, hook->place, r,
+                "more than %d matchBinaries and matchPIDs in all policies", HOOK_PROCESS_SETS_MAX);
+        if (r < 0)
+            return hook_error_set(error, hook->place, r, "matchBinaries, matchPIDs: %s", strerror(-r));
+        compiled->config.matches[set->match].set = configuration->bits[configuration->bit_count++];
+    }
+    r = hook_sets_commit(hooks->sets, text);
+    return r < 0 ? hook_error_set(error, hook->place, r, "%s", text) : 0;
+}
+
 static int put_configuration(struct hooks *hooks, struct configuration *configuration,
     const struct policy_hook *hook, struct hook_error *error)
 {
     struct hook_compiled *compiled = &configuration->compiled;
-    int r = 0;
+    int r = put_process_sets(hooks, configuration, hook, error);
 
+    if (r < 0)
+        return r;
     configuration->is_in = true;
     for (size_t i = 0; i < compiled->entry_count && r == 0; i++)
         r = hook_engine_put_entry(hooks->engine, &compiled->entries[i]);
@@ -129,6 +158,8 @@ static void remove_configuration(struct hooks *hooks, struct configuration *conf
         for (size_t i = 0; i < configuration->compiled.entry_count; i++)
             (void)hook_engine_remove_entry(hooks->engine, &configuration->compiled.entries[i]);
     }
+    for (size_t i = 0; i < configuration->bit_count; i++)
+        hook_sets_remove(hooks->sets, configuration->bits[i]);
     hook_compiled_deinit(&configuration->compiled);
 }
 
@@ -179,6 +210,8 @@ static void free_loaded(struct loaded *loaded)
 /* Out of the kernel, now; GONE follows. `list`: what goes, linked. */
 static void unload_all(struct hooks *hooks, struct loaded *list)
 {
+    char error[HOOK_ERROR_MAX];
+
     if (!list)
         return;
     for (struct loaded *loaded = list; loaded; loaded = loaded->next)
@@ -192,6 +225,7 @@ static void unload_all(struct hooks *hooks, struct loaded *list)
         loaded->next = hooks->leaving;
         hooks->leaving = loaded;
     }
+    (void)hook_sets_commit(hooks->sets, error); /* else with the next one: the bits stay taken until then */
 }
 
 bool hooks_unload(struct hooks *hooks, uint64_t digest)
@@ -221,6 +255,10 @@ static int need_engine(struct hooks *hooks, const struct policy *policy, struct 
     r = hook_kernel_init(&hooks->kernel, text);
     if (r == 0)
         r = hook_engine_new(&hooks->engine, hooks->options.probe, text);
+    if (r == 0 && hook_sets_new(&hooks->sets, hooks->engine) < 0) {
+        hooks->engine = hook_engine_free(hooks->engine);
+        r = -ENOMEM;
+    }
     return r < 0 ? hook_error_set(error, policy->name.place, r, "%s", text) : 0;
 }
 
@@ -237,16 +275,12 @@ static int find_configuration(struct hooks *hooks, struct loaded *loaded, const 
         hook_compiled_deinit(&compiled);
         return r == -ENOMEM ? hook_error_set(error, hook->place, r, "out of memory") : r;
     }
-    if (compiled.process_set_count > 0) {
-        hook_compiled_deinit(&compiled);
-        return hook_error_set(
-            error, hook->place, -EOPNOTSUPP, "matchBinaries and followForks are not there yet");
-    }
     for (size_t i = first; i < loaded->configuration_count; i++) {
         struct hook_compiled *other = &loaded->configurations[i].compiled;
 
         /* The sets differ by where they were put; without sets nothing differs. */
-        if (!compiled.set_count && memcmp(&other->config, &compiled.config, sizeof(compiled.config)) == 0) {
+        if (!compiled.set_count && !compiled.process_set_count &&
+            memcmp(&other->config, &compiled.config, sizeof(compiled.config)) == 0) {
             *ret_number = loaded->configurations[i].number;
             hook_compiled_deinit(&compiled);
             return 0;
@@ -422,6 +456,7 @@ void hooks_on_drained(struct hooks *hooks)
     if (hooks->engine && now_ns - hooks->missed_looked_ns >= NS_PER_SEC) {
         hooks->missed_looked_ns = now_ns;
         count_missed(hooks);
+        hook_sets_repair(hooks->sets);
     }
 }
 
@@ -484,6 +519,7 @@ struct hooks *hooks_free(struct hooks *hooks)
         hooks->leaving = loaded->next;
         free_loaded(loaded);
     }
+    hook_sets_free(hooks->sets);
     hook_engine_free(hooks->engine);
     hook_kernel_deinit(&hooks->kernel);
     free(hooks);

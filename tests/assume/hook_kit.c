@@ -173,3 +173,21 @@ const struct record_arg_sock *hook_arg_sock(const struct record_hook *hook, unsi
     cr_assert_eq(value.size, sizeof(struct record_arg_sock));
     return (const void *)value.data;
 }
+
+const struct record_arg_path *hook_arg_path(const struct record_hook *hook, unsigned index)
+{
+    struct record_bytes value = value_of(hook, index);
+
+    cr_assert(value.data && value.size >= sizeof(struct record_arg_path));
+    return (const void *)value.data;
+}
+
+uint64_t hook_arg_original_size(const struct record_hook *hook, unsigned index)
+{
+    struct record_bytes value = value_of(hook, index);
+    struct record_arg_bytes bytes;
+
+    cr_assert(value.data && value.size >= sizeof(bytes));
+    memcpy(&bytes, value.data, sizeof(bytes));
+    return bytes.original_size;
+}

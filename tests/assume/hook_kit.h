@@ -38,6 +38,8 @@ size_t hook_test_count(const struct hook_test *t, pid_t tgid);
 /* An argument's number; its text, or path. */
 uint64_t hook_arg_number(const struct record_hook *hook, unsigned index);
 const char *hook_arg_text(const struct record_hook *hook, unsigned index);
+const struct record_arg_path *hook_arg_path(const struct record_hook *hook, unsigned index);
+uint64_t hook_arg_original_size(const struct record_hook *hook, unsigned index);
 const struct record_arg_sock *hook_arg_sock(const struct record_hook *hook, unsigned index);
 
 #define HOOK_TEXT(string)                                                                                    \
