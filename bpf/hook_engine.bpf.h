@@ -57,8 +57,11 @@ static long hook_hash_step(__u32 index, struct hook_hash *hash)
 static __always_inline __u64 hook_hash_args(struct hook_slot *s)
 {
     struct hook_hash hash = {.slot = s};
+    __u64 end = s->position;
 
-    bpf_loop((s->position - sizeof(struct record_hook)) / 8, hook_hash_step, &hash, 0);
+    FORGET(
+        end); /* the kernel takes the number of steps as 64 bits; left to itself the compiler lets the upper ones overflow */
+    bpf_loop(((end - sizeof(struct record_hook)) / 8) & 0xffff, hook_hash_step, &hash, 0);
     return hash.sum;
 }
 

@@ -477,15 +477,26 @@ static int take_link(struct bpf_link *link, struct bpf_link **ret, const struct 
     return 0;
 }
 
+/* A tracepoint takes a program once: the second hook on the same one gets a load of its own. */
 static int attach_tracepoint(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
     struct hook_attachment *ret, char error[HOOK_ERROR_MAX])
 {
     const struct bpf_tracepoint_opts options = {.sz = sizeof(options), .bpf_cookie = cookie};
     const struct bpf_program *program = shared_program(engine, PROGRAM_TRACEPOINT, error);
+    int r;
 
     if (!program)
         return -errno;
-    return take_link(bpf_program__attach_tracepoint_opts(program, target->subsystem, target->name, &options),
+    ret->handles[0] = bpf_program__attach_tracepoint_opts(program, target->subsystem, target->name, &options);
+    if (ret->handles[0])
+        return 0;
+    if (errno != EEXIST)
+        return fail_attach(error, -errno, target);
+    r = load_program(engine, PROGRAM_TRACEPOINT, cookie, NULL, &ret->own, error);
+    if (r)
+        return r;
+    program = program_of(ret->own, PROGRAM_TRACEPOINT);
+    return take_link(bpf_program__attach_tracepoint_opts(program, target->subsystem, target->name, NULL),
         &ret->handles[0], target, error);
 }
 
@@ -602,6 +613,8 @@ void hook_engine_detach(struct hook_engine *engine, struct hook_attachment *atta
         fd_close(&attachment->links[i]);
         fd_close(&attachment->programs[i]);
     }
+    hook_bpf__destroy(attachment->own);
+    attachment->own = NULL;
 }
 
 /* membarrier(2), MEMBARRIER_CMD_GLOBAL: returns when every CPU has passed through a state in which no program of ours can be: the kernel
@@ -627,8 +640,11 @@ static uint64_t read_missed(int program, uint64_t *seen)
 
 uint64_t hook_engine_missed(struct hook_engine *engine, struct hook_attachment *attachment)
 {
+    int own = attachment->own ? bpf_program__fd(program_of(attachment->own, PROGRAM_TRACEPOINT))
+                              : attachment->programs[0];
+
     (void)engine;
-    return read_missed(attachment->programs[0], &attachment->missed[0]) +
+    return read_missed(own, &attachment->missed[0]) +
            read_missed(attachment->programs[1], &attachment->missed[1]);
 }
 

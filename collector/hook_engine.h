@@ -18,6 +18,7 @@
 
 struct hook_engine;
 struct bpf_link;
+struct hook_bpf;
 
 /* Loads maps and nothing else. */
 int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HOOK_ERROR_MAX]);
@@ -53,6 +54,7 @@ struct hook_attachment {
     struct bpf_link *handles[2]; /* or */
     int links[2];                /* -1: none */
     int programs[2];             /* loaded for it alone; -1: none */
+    struct hook_bpf *own;        /* the same, with its skeleton; NULL: none */
     uint64_t missed[2];
 };
 #define HOOK_ATTACHMENT_EMPTY ((struct hook_attachment){.links = {-1, -1}, .programs = {-1, -1}})

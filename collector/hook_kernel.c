@@ -6,22 +6,23 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 
-static void read_host_namespaces(struct hook_host *ret)
+/* As process 1 has them; its /proc/1/ns may be closed to us, the iterator is not. Where process 1 is hidden, kthreadd (2) comes first and lives in
+ * the same. */
+static void read_host_namespaces(struct hook_host *ret, const struct probe *probe)
 {
-    static const char *const names[POLICY_NS_COUNT] = {
-        "uts", "ipc", "mnt", "pid", "pid_for_children", "net", "time", "time_for_children", "cgroup", "user"};
-    char path[64];
-    struct stat status;
+    CLEANUP_CLOSE int fd = probe_open_process_iterator(probe);
+    struct record_process process;
+    const __u32 *namespaces = &process.ns.uts;
 
-    for (size_t i = 0; i < POLICY_NS_COUNT; i++) {
-        (void)snprintf(path, sizeof(path), "/proc/1/ns/%s", names[i]);
-        ret->namespaces[i] = stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
-    }
+    _Static_assert(sizeof(process.ns) == sizeof(ret->namespaces), "one order");
+    if (fd < 0 || read(fd, &process, sizeof(process)) != (ssize_t)sizeof(process) || process.header.tgid > 2)
+        return;
+    for (size_t i = 0; i < POLICY_NS_COUNT; i++)
+        ret->namespaces[i] = namespaces[i];
 }
 
 /* "return 0;", put on a function and taken off again. 0 or negative errno. */
@@ -82,7 +83,7 @@ static const char *find_tracefs(void)
     return access("/sys/kernel/debug/tracing/events", X_OK) == 0 ? "/sys/kernel/debug/tracing" : "";
 }
 
-int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX])
+int hook_kernel_init(struct hook_kernel *ret, const struct probe *probe, char error[HOOK_ERROR_MAX])
 {
     *ret = (struct hook_kernel){.btf = btf__load_vmlinux_btf(), .tracefs = find_tracefs()};
     if (!ret->btf) {
@@ -96,7 +97,8 @@ int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX])
     ret->has_kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
     ret->has_uprobe = access("/sys/bus/event_source/devices/uprobe/type", R_OK) == 0;
     try_lsm(ret);
-    read_host_namespaces(&ret->host);
+    if (probe)
+        read_host_namespaces(&ret->host, probe);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "collector/hook_compile.h"
+#include "collector/probe.h"
 
 struct btf;
 
@@ -17,6 +18,6 @@ struct hook_kernel {
     char lsm_reason[128]; /* why not */
 };
 
-/* 0 or negative errno; a line in *error. */
-int hook_kernel_init(struct hook_kernel *ret, char error[HOOK_ERROR_MAX]);
+/* 0 or negative errno; a line in *error. `probe`: tells the host's namespaces; NULL: they stay unknown. */
+int hook_kernel_init(struct hook_kernel *ret, const struct probe *probe, char error[HOOK_ERROR_MAX]);
 void hook_kernel_deinit(struct hook_kernel *kernel);

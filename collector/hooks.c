@@ -252,7 +252,7 @@ static int need_engine(struct hooks *hooks, const struct policy *policy, struct 
 
     if (hooks->engine)
         return 0;
-    r = hook_kernel_init(&hooks->kernel, text);
+    r = hook_kernel_init(&hooks->kernel, hooks->options.probe, text);
     if (r == 0)
         r = hook_engine_new(&hooks->engine, hooks->options.probe, text);
     if (r == 0 && hook_sets_new(&hooks->sets, hooks->engine) < 0) {
