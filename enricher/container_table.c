@@ -432,8 +432,23 @@ void container_table_for_pod(
     }
 }
 
+static void for_each_stand_in(struct container_table *table, container_fn *fn, void *arg)
+{
+    struct cgroup *next;
+
+    for (size_t i = 0; i < CGROUP_BUCKETS; i++) {
+        for (struct cgroup *cgroup = table->cgroups[i]; cgroup; cgroup = next) {
+            next = cgroup->next;
+            if (cgroup->container->path_unknown)
+                fn(arg, cgroup->container);
+        }
+    }
+}
+
 void container_table_for_each(struct container_table *table, container_fn *fn, void *arg)
 {
+    fn(arg, table->host);
+    for_each_stand_in(table, fn, arg);
     for (size_t i = 0; i < CONTAINER_BUCKETS; i++) {
         struct container *next;
 

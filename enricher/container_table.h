@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "enricher/cgroup_path.h"
+#include "enricher/coverage.h"
 #include "enricher/hold.h"
 #include "enricher/pod_table.h"
 #include "enricher/wheel.h"
@@ -60,9 +61,12 @@ struct container {
     bool given_up; /* negative cache: a deadline has passed; events go out as they are until there is news */
     bool evicted;  /* let go because the hold store was full */
     bool releasing;
-    bool sandbox;      /* the Pod's, by what stands beside it (resolve.c) */
-    bool path_unknown; /* stands for a cgroup of which only the id is known */
-    bool updating;     /* on the list of those whose corrections go out */
+    bool sandbox;                     /* the Pod's, by what stands beside it (resolve.c) */
+    bool path_unknown;                /* stands for a cgroup of which only the id is known */
+    bool dissolved;                   /* it did: its cgroup is known */
+    bool updating;                    /* on the list of those whose corrections go out */
+    uint64_t at_once[COVERAGE_TYPES]; /* events that left complete and had not waited; coverage.h */
+    struct coverage_tally *tally;     /* all others; NULL: there are none */
     struct container *update_next;
     struct owed_list *owed; /* whom its processes' lines left without it (owed.h); NULL: nobody */
     struct container_table *table;
@@ -122,7 +126,7 @@ void container_table_for_pod(
     struct container_table *table, const struct pod *pod, container_fn *fn, void *arg);
 /* Calls fn for each container below the cgroup of this Pod UID (or config hash). */
 void container_table_for_uid(struct container_table *table, const char *uid, container_fn *fn, void *arg);
-/* Calls fn for every container. */
+/* Calls fn for every container, the host's and stand-ins (that were not dissolved) included. */
 void container_table_for_each(struct container_table *table, container_fn *fn, void *arg);
 
 struct container *container_ref(struct container *container); /* NULL stays NULL */

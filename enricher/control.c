@@ -162,10 +162,12 @@ static void serve(struct client *client)
         become_viewer(client);
     else if (strcmp(request, "status") == 0)
         answer(client, "status", "");
+    else if (strcmp(request, "coverage") == 0)
+        answer(client, "coverage", "");
     else if (strncmp(request, explain, sizeof(explain) - 1) == 0 && is_pid(request + sizeof(explain) - 1))
         answer(client, "explain", request + sizeof(explain) - 1);
     else
-        refuse(client, "unknown request: events, status or explain PID is expected");
+        refuse(client, "unknown request: events, status, coverage or explain PID is expected");
 }
 
 /* Nothing behind the newline belongs to the request. */

@@ -6,6 +6,7 @@
  *
  *   events         every line that goes out from now on (the connection becomes a viewer of output.h)
  *   status         one line of JSON
+ *   coverage       one line of JSON
  *   explain PID    one line of JSON
  *
  * Anything else gets {"error":"…"} and the end. Who may ask is decided by the mode of the socket file. A
@@ -27,7 +28,7 @@ struct text;
 #define CONTROL_REQUEST_MAX 256 /* with the newline */
 #define CONTROL_TIMEOUT_NS  (5 * NS_PER_SEC)
 
-/* Appends the answer, JSON without the newline. argument: "" for status, a decimal pid for explain. */
+/* Appends the answer, JSON without the newline. argument: "" for status and coverage, a decimal pid for explain. */
 typedef void control_answer_fn(void *arg, const char *verb, const char *argument, struct text *reply);
 
 struct control_options {

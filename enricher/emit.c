@@ -54,11 +54,11 @@ void emit_update_clock(struct emit *emit)
 
 static const char *pod_state_reason(const struct container *container)
 {
+    if (container->evicted)
+        return "hold store full";
     if (container->state == CONTAINER_POD_ONLY)
         return container->pod && !container->pod->complete ? "only the log directory knows the Pod"
                                                            : "container is in no status of the Pod";
-    if (container->evicted)
-        return "hold store full";
     return container->path_unknown ? "cgroup unknown" : "no source knows the Pod";
 }
 

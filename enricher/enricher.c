@@ -152,6 +152,8 @@ static void on_control(void *arg, const char *verb, const char *argument, struct
 
     if (!strcmp(verb, "explain"))
         explain_write(e, argument, reply);
+    else if (!strcmp(verb, "coverage"))
+        coverage_write(e, reply);
     else
         status_write(e, reply);
 }

@@ -79,7 +79,8 @@ void consumer_detach(struct enricher *enricher);
 /* All lines are durable: what left the hold store is settled. */
 void consumer_settle_all(struct enricher *enricher);
 
-/* status.c, explain.c: one JSON object, one line. */
+/* status.c, coverage_write.c, explain.c: one JSON object, one line. */
 struct text;
 void status_write(const struct enricher *enricher, struct text *reply);
+void coverage_write(struct enricher *enricher, struct text *reply);
 void explain_write(struct enricher *enricher, const char *argument, struct text *reply);

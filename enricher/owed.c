@@ -119,14 +119,10 @@ static struct owed *owed_new(struct owed_book *book, const struct process *proce
     return owed;
 }
 
-static void count_event(uint8_t type, uint32_t *events, uint64_t *other_events)
+static void count_event(uint64_t events[OWED_TYPES], uint8_t type)
 {
-    if (type < RECORD_FORK || type > RECORD_HOOK)
-        return;
-    if (events)
+    if (type >= RECORD_FORK && type <= RECORD_HOOK)
         events[type - RECORD_FORK]++;
-    else
-        other_events[type - RECORD_FORK]++;
 }
 
 bool owed_add(struct owed_book *book, const struct owed_limits *limits, const struct process *process,
@@ -136,7 +132,7 @@ bool owed_add(struct owed_book *book, const struct owed_limits *limits, const st
     struct owed_list *list;
 
     if (owed) {
-        count_event(type, owed->events, NULL);
+        count_event(owed->events, type);
         return true;
     }
     list = list_of(container);
@@ -148,10 +144,10 @@ bool owed_add(struct owed_book *book, const struct owed_limits *limits, const st
         if (!list->has_others || step < list->others_step)
             list->others_step = (uint8_t)step;
         list->has_others = true;
-        count_event(type, NULL, list->other_events);
+        count_event(list->other_events, type);
         return false;
     }
-    count_event(type, owed->events, NULL);
+    count_event(owed->events, type);
     append(list, owed);
     return true;
 }

@@ -33,7 +33,7 @@ struct owed {
     struct owed *hash_next;
     const struct container *container;
     uint64_t image_start_ns;     /* with pid: which execution */
-    uint32_t events[OWED_TYPES]; /* of its own that left incomplete; none: it was only a parent */
+    uint64_t events[OWED_TYPES]; /* of its own that left incomplete; none: it was only a parent */
     uint32_t pid, ns_pid;
     uint8_t step;   /* that it was told last */
     bool inherited; /* its container was its parent's */

@@ -12,6 +12,7 @@ static void on_container_gone(void *arg, struct container *container)
 
     wheel_disarm(&pipeline->wheel, &container->timer);
     update_give_up(pipeline, container);
+    coverage_fold(&pipeline->coverage, container);
 }
 
 int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
@@ -23,6 +24,7 @@ int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
     pipeline->update_last = &pipeline->update_first;
     pipeline->random = now_ns | 1;
     wheel_init(&pipeline->wheel, now_ns);
+    coverage_init(&pipeline->coverage);
     r = container_table_init(
         &pipeline->containers, pipeline->options->max_cgroups, on_container_gone, pipeline);
     if (r == 0)
@@ -74,6 +76,7 @@ void pipeline_deinit(struct pipeline *pipeline)
     policy_table_deinit(&pipeline->policies);
     container_table_deinit(&pipeline->containers);
     owed_book_deinit(&pipeline->owed);
+    coverage_deinit(&pipeline->coverage);
 }
 
 uint64_t pipeline_held(const struct pipeline *pipeline)

@@ -24,6 +24,7 @@
 
 #include "enricher/container_table.h"
 #include "enricher/counters.h"
+#include "enricher/coverage.h"
 #include "enricher/emit.h"
 #include "enricher/histogram.h"
 #include "enricher/hold.h"
@@ -57,6 +58,7 @@ struct pipeline {
     struct container *release_first, **release_last;
     struct container *update_first, **update_last;
     struct owed_book owed;
+    struct coverage_book coverage;
     struct container *overflow; /* for events of cgroups that the full table refused */
     struct counters counters;
     struct histogram release_ns; /* how long events waited after the news that let them go */

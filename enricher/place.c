@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "common/record.h"
 #include "enricher/pipeline.h"
 
 /* Where the order of a process is kept: the current execution of its key. A held event may be of an earlier one. */
@@ -117,6 +118,34 @@ void place_pop(struct pipeline *pipeline, struct hold_queue *queue)
     policy_unref(policy);
 }
 
+static enum coverage_outcome outcome_of(const struct pipeline *pipeline, const struct event *event)
+{
+    const struct container *container = event->container;
+
+    if (container->state == CONTAINER_COMPLETE || container->state == CONTAINER_HOST)
+        return event->held_since_ns ? COVERAGE_WAITED : COVERAGE_AT_ONCE;
+    if (container->evicted)
+        return COVERAGE_EVICTED;
+    if (container->state == CONTAINER_POD_ONLY)
+        return container->pod->complete ? COVERAGE_NO_CONTAINER : COVERAGE_NO_LABELS;
+    if (container->path_unknown)
+        return COVERAGE_NO_CGROUP;
+    if (event->held_since_ns)
+        return COVERAGE_NOT_KNOWN;
+    return pipeline->options->hold_timeout_ns ? COVERAGE_GIVEN_UP : COVERAGE_NO_WAIT;
+}
+
+static void count_outcome(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
+{
+    enum coverage_outcome outcome = outcome_of(pipeline, event);
+    uint8_t type = event->record->type;
+
+    if (outcome == COVERAGE_AT_ONCE)
+        event->container->at_once[type - RECORD_FORK]++;
+    else
+        coverage_count(&pipeline->coverage, event->container, type, outcome, now_ns - event->held_since_ns);
+}
+
 int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t now_ns)
 {
     const struct container *container = event->container;
@@ -132,6 +161,7 @@ int place_emit(struct pipeline *pipeline, const struct event *event, uint64_t no
     if (r < 0)
         return r;
     pipeline->counters.emitted[type]++;
+    count_outcome(pipeline, event, now_ns);
     update_owe_event(pipeline, event);
     if (container->state == CONTAINER_PENDING)
         pipeline->counters.emitted_without_pod++;

@@ -65,6 +65,8 @@ static int update_container(struct pipeline *pipeline, struct container *contain
         if (r < 0)
             return r;
         pipeline->counters.pod_updates++;
+        if (step == OWED_COMPLETE)
+            coverage_correct(&pipeline->coverage, container, owed->events);
         owed_told(&pipeline->owed, container, step);
     }
     if (owed_others_due(container, step)) {
@@ -73,6 +75,8 @@ static int update_container(struct pipeline *pipeline, struct container *contain
         if (r < 0)
             return r;
         pipeline->counters.pod_updates++;
+        if (step == OWED_COMPLETE)
+            coverage_correct(&pipeline->coverage, container, container->owed->other_events);
         owed_others_told(container, step);
     }
     return 0;
@@ -97,6 +101,7 @@ int update_run(struct pipeline *pipeline, uint64_t now_ns)
 
 void update_dissolve(struct pipeline *pipeline, struct container *stand_in, struct container *container)
 {
+    coverage_dissolve(&pipeline->coverage, stand_in, container);
     owed_move(&pipeline->owed, stand_in, container);
     update_schedule(pipeline, container);
 }

@@ -14,6 +14,7 @@ static const char usage[] =
     "  podkin events            every exec, fork and exit, live\n"
     "  podkin events FILE       the same from a file of JSON lines, podkin's or Tetragon's\n"
     "  podkin status            how the enricher is doing\n"
+    "  podkin coverage          how many events of each Pod left with it, the worst first\n"
     "  podkin explain PID       why a process has the Pod that it has, or why not\n"
     "\n"
     "  podkin help COMMAND      all options of a command\n"
@@ -28,6 +29,7 @@ static const struct {
 } commands[] = {
     {"events", command_events, command_events_help},
     {"status", command_status, command_status_help},
+    {"coverage", command_coverage, command_coverage_help},
     {"explain", command_explain, command_explain_help},
 };
 

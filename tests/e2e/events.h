@@ -19,7 +19,7 @@ enum event_type {
     EVENT_TYPE_COUNT
 };
 
-/* Strings are interned: "" when absent, comparable by ==. */
+/* A pod_update has what it tells where an event has its process. Strings are interned: "" when absent, comparable by ==. */
 struct event {
     enum event_type type;
     const char *id, *exec_id, *parent_exec_id; /* of .process */
@@ -29,6 +29,7 @@ struct event {
     const char *parent_binary, *parent_pod, *parent_state, *parent_docker,
         *parent_id; /* of .parent; id: its exec_id */
     uint32_t pid, status;
+    uint32_t corrected; /* pod_update: how many events it corrects */
     uint64_t held_ms;
     uint64_t stamp_ns; /* boot clock when the reader saw it; pipe only exact */
 };

@@ -394,3 +394,46 @@ int test_pods_write(const char *path, const struct test_pod *const *pods, size_t
         return -errno;
     return 0;
 }
+
+static int make_folder(const char *path)
+{
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int make_log_root(const char *folder)
+{
+    char path[512];
+    int r = make_folder(folder);
+
+    (void)snprintf(path, sizeof(path), "%s/pods", folder);
+    if (r == 0)
+        r = make_folder(path);
+    (void)snprintf(path, sizeof(path), "%s/containers", folder);
+    return r == 0 ? make_folder(path) : r;
+}
+
+int test_pod_log(const char *folder, const struct test_pod *pod)
+{
+    const struct test_container *c;
+    char target[512], link[512], file[600];
+    CLEANUP_CLOSE int fd = -1;
+    int r;
+
+    if (!pod)
+        return make_log_root(folder);
+    c = &pod->containers[0];
+    (void)snprintf(target, sizeof(target), "%s/pods/%s_%s_%s", folder, pod->namespace_, pod->name, pod->uid);
+    r = make_folder(target);
+    if (r < 0)
+        return r;
+    (void)snprintf(
+        target, sizeof(target), "%s/pods/%s_%s_%s/%s", folder, pod->namespace_, pod->name, pod->uid, c->name);
+    r = make_folder(target);
+    if (r < 0)
+        return r;
+    (void)snprintf(file, sizeof(file), "%s/0.log", target);
+    fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    (void)snprintf(link, sizeof(link), "%s/containers/%s_%s_%s-%s.log", folder, pod->name, pod->namespace_,
+        c->name, c->id);
+    return fd < 0 || symlink(file, link) < 0 ? -errno : 0;
+}

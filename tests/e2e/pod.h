@@ -62,6 +62,9 @@ bool test_cgroup_use(const char *hierarchy);
 const char *test_cgroup_hierarchy(void);
 /* Its mount point, NULL when there is none. */
 const char *test_cgroup_root(void);
+/* Folders and links below `folder` as kubelet and runtime lay them out under /var/log for the Pod's first container. NULL: the folder itself, for no Pod yet. 0 or
+ * negative errno. */
+int test_pod_log(const char *folder, const struct test_pod *pod);
 /* A new cgroup below the test's own folder that is no Pod's. fd or negative errno; path is filled. */
 int test_cgroup_make(const char *name, char *path, size_t path_size);
 void test_cgroup_remove(const char *path);

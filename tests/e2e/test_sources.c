@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each source of metadata from end to end: the log directory, a kubelet over http, over https with a token or a client certificate, and one that says no. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,33 +36,6 @@ static const char *in_dir(const char *name)
 
 static char log_root[160];
 
-static void make_folder(const char *path)
-{
-    tap_expect(mkdir(path, 0755) == 0 || errno == EEXIST, "%s: %s", path, strerror(errno));
-}
-
-/* As kubelet and runtime lay it out. */
-static void log_pod(const struct test_pod *pod)
-{
-    const struct test_container *c = &pod->containers[0];
-    char target[512], link[512], file[600];
-    int fd;
-
-    (void)snprintf(
-        target, sizeof(target), "%s/pods/%s_%s_%s", log_root, pod->namespace_, pod->name, pod->uid);
-    make_folder(target);
-    (void)snprintf(target, sizeof(target), "%s/pods/%s_%s_%s/%s", log_root, pod->namespace_, pod->name,
-        pod->uid, c->name);
-    make_folder(target);
-    (void)snprintf(file, sizeof(file), "%s/0.log", target);
-    fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    tap_expect(fd >= 0, "%s", file);
-    (void)close(fd);
-    (void)snprintf(link, sizeof(link), "%s/containers/%s_%s_%s-%s.log", log_root, pod->name, pod->namespace_,
-        c->name, c->id);
-    tap_expect(symlink(file, link) == 0, "%s: %s", link, strerror(errno));
-}
-
 static void log_directory(void)
 {
     char source[200], command[200];
@@ -75,9 +46,7 @@ static void log_directory(void)
         return scene_end(&scene);
     container = scene_container(&scene, 0);
     (void)snprintf(log_root, sizeof(log_root), "%s/log", scene.node.dir);
-    make_folder(log_root);
-    make_folder(in_dir("log/pods"));
-    make_folder(in_dir("log/containers"));
+    tap_expect_equal(test_pod_log(log_root, NULL), 0, "making the log folder");
     (void)snprintf(source, sizeof(source), "logdir:%s", log_root);
     if (start_with("--source", source)) {
         (void)workload_run(container, exec_some, &twenty);
@@ -85,7 +54,7 @@ static void log_directory(void)
         events_read(&scene.events);
         tap_expect_equal(
             events_count(&scene.events, container, -1), 0, "events that left before the folder was made");
-        log_pod(&scene.pods[0]);
+        tap_expect_equal(test_pod_log(log_root, &scene.pods[0]), 0, "making the log folders");
         oracle_expect_equal(&scene.events, container, 12000);
         for (size_t i = 0; i < scene.events.count; i++) {
             const struct event *event = &scene.events.list[i];

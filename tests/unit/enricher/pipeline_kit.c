@@ -215,6 +215,42 @@ void kit_expect_state(size_t index, const char *event, const char *state, const 
     json_decref(line);
 }
 
+static void add_coverage(void *arg, struct container *container)
+{
+    coverage_add_container(arg, container);
+}
+
+void kit_sum_coverage(struct coverage_tally *ret)
+{
+    const struct coverage_book *book = &kit.pipeline.coverage;
+
+    *ret = (struct coverage_tally){0};
+    container_table_for_each(&kit.pipeline.containers, add_coverage, ret);
+    for (const struct coverage_pod *pod = book->pods; pod; pod = pod->next)
+        coverage_add(ret, &pod->tally);
+    for (const struct coverage_namespace *row = book->namespaces; row; row = row->next)
+        coverage_add(ret, &row->tally);
+    coverage_add(ret, &book->host);
+    coverage_add(ret, &book->rest);
+}
+
+static void expect_coverage(const struct counters *counters)
+{
+    struct coverage_tally sum;
+
+    kit_sum_coverage(&sum);
+    for (unsigned type = RECORD_FORK; type <= RECORD_HOOK; type++) {
+        uint64_t events = 0, incomplete = 0;
+
+        for (int outcome = 0; outcome < COVERAGE_OUTCOMES; outcome++) {
+            events += sum.count[type - RECORD_FORK][outcome];
+            incomplete += outcome > COVERAGE_WAITED ? sum.count[type - RECORD_FORK][outcome] : 0;
+        }
+        cr_expect_eq(events, counters->emitted[type], "type %u", type); /* V1 */
+        cr_expect_leq(sum.corrected[type - RECORD_FORK], incomplete);   /* V2 */
+    }
+}
+
 void kit_expect_balanced(void)
 {
     const struct counters *counters = &kit.pipeline.counters;
@@ -227,4 +263,5 @@ void kit_expect_balanced(void)
         gone += counters->emitted[type] + counters->dropped[type];
     }
     cr_expect_eq(received, gone + pipeline_held(&kit.pipeline)); /* E3 */
+    expect_coverage(counters);
 }

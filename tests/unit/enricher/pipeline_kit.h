@@ -76,4 +76,5 @@ const char *kit_string(
     json_t *line, const char *a, const char *b, const char *c); /* "" where there is none */
 /* Event name, pod_state and Pod name of the process of a line. */
 void kit_expect_state(size_t index, const char *event, const char *state, const char *pod);
-void kit_expect_balanced(void); /* E3 */
+void kit_sum_coverage(struct coverage_tally *ret); /* all that was ever counted */
+void kit_expect_balanced(void);                    /* E3, V1 */

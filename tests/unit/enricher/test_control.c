@@ -115,7 +115,7 @@ static void expect(struct bench *bench, const char *request, size_t size, const 
 }
 
 #define EXPECT(bench, request, answer) expect(bench, request, sizeof(request) - 1, answer)
-#define UNKNOWN                        "{\"error\":\"unknown request: events, status or explain PID is expected\"}\n"
+#define UNKNOWN                        "{\"error\":\"unknown request: events, status, coverage or explain PID is expected\"}\n"
 #define MALFORMED                      "{\"error\":\"a request is one line of at most 256 bytes\"}\n"
 
 BOTH(a_question_is_answered_and_closed)
@@ -126,7 +126,8 @@ BOTH(a_question_is_answered_and_closed)
     EXPECT(&bench, "status\n", "{\"verb\":\"status\",\"argument\":\"\",\"more\":\"\"}\n");
     EXPECT(&bench, "explain 123\n", "{\"verb\":\"explain\",\"argument\":\"123\",\"more\":\"\"}\n");
     EXPECT(&bench, "status\nstatus\n", "{\"verb\":\"status\",\"argument\":\"\",\"more\":\"\"}\n");
-    cr_assert_eq(bench.answers, 3);
+    EXPECT(&bench, "coverage\n", "{\"verb\":\"coverage\",\"argument\":\"\",\"more\":\"\"}\n");
+    cr_assert_eq(bench.answers, 4);
     bench_close(&bench);
 }
 

@@ -426,6 +426,17 @@ static void random_run(unsigned seed)
     kit_pass(0);
 }
 
+static void expect_all_corrected(void)
+{
+    struct coverage_tally sum;
+    uint64_t corrected = 0;
+
+    kit_sum_coverage(&sum);
+    for (size_t type = 0; type < COVERAGE_TYPES; type++)
+        corrected += sum.corrected[type];
+    cr_expect_eq(corrected, coverage_events(&sum) - coverage_complete(&sum));
+}
+
 Test(update, every_reader_is_owed_nothing_when_all_is_known_at_random)
 {
     size_t updates = 0;
@@ -440,6 +451,7 @@ Test(update, every_reader_is_owed_nothing_when_all_is_known_at_random)
         cr_expect_eq(kit.pipeline.owed.count, 0);
         cr_expect_eq(kit.pipeline.counters.pod_updates, kit.update_count);
         cr_expect_eq(kit.pipeline.counters.pod_updates_never, 0);
+        expect_all_corrected();
         updates += kit.update_count;
     }
     cr_expect_gt(updates, 1000, "the runs had hardly anything to correct: %zu", updates);
