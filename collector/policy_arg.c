@@ -69,13 +69,22 @@ static void read_index(const struct policy_at *at, void *out)
         arg->arg->index = (uint32_t)index;
 }
 
+static bool is_buffer(const struct policy_arg *arg)
+{
+    return arg->type_name && strcmp(arg->type_name, "char_buf") == 0;
+}
+
 /* Numbered from 1 in files, so that 0 can be none. */
 static void read_size_index(const struct policy_at *at, void *out)
 {
     const struct arg_out *arg = out;
     int64_t number = 0;
 
-    if (!policy_read_integer(at, 0, index_max(arg->hook) + 1, &number) || number == 0)
+    if (!policy_read_integer(at, 0, index_max(arg->hook) + 1, &number))
+        return;
+    if (number == 0 && arg->arg->type == RECORD_ARG_BYTES && !(is_buffer(arg->arg) && arg->arg->return_copy))
+        policy_fail(at, "0 is none: %s has its size in another argument", arg->arg->type_name);
+    if (number == 0)
         return;
     if (arg->arg->type_name && arg->arg->type != RECORD_ARG_BYTES)
         policy_fail_key(at, "not for type %s: only char_buf and char_iovec have their size elsewhere",
@@ -132,23 +141,20 @@ static void finish_arg(const struct policy_at *at, const struct policy_hook *hoo
     }
     if (!arg->type_name || arg->type != RECORD_ARG_BYTES)
         return;
-    if (arg->return_copy && strcmp(arg->type_name, "char_buf") == 0)
+    if (arg->return_copy && is_buffer(arg))
         arg->size_arg_index = RECORD_HOOK_RETURN;
-    else if (arg->size_arg_index < 0 && !policy_node_find(at->node, "sizeArgIndex"))
+    else if (!policy_node_find(at->node, "sizeArgIndex"))
         policy_fail_missing(at, "sizeArgIndex",
-            strcmp(arg->type_name, "char_buf") == 0
+            is_buffer(arg)
                 ? "a char_buf needs the number, from 1, of the argument that has its size, or returnCopy"
                 : "a char_iovec needs the number, from 1, of the argument that has its count");
-    else if (arg->size_arg_index < 0)
-        policy_fail(
-            at, "sizeArgIndex is 0, which is none: %s has its size in another argument", arg->type_name);
 }
 
 static const struct policy_field arg_fields[] = {
     {.name = "index", .read = read_index, .is_required = true},
     {.name = "type", .read = read_type},
-    {.name = "sizeArgIndex", .read = read_size_index},
     {.name = "returnCopy", .read = read_return_copy},
+    {.name = "sizeArgIndex", .read = read_size_index},
     {.name = "maxData", .read = read_max_data},
     {.name = "label", .read = read_label},
     {.name = "resolve", .reason = "members of an argument are not read, only the argument"},

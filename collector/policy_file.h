@@ -5,8 +5,8 @@
  *
  * F1  a file is taken whole or refused: with one fault in it none of its policies is there
  * F2  every fault is told, with its place and the path to it, in the order of the file
- * F3  nothing is passed over: a key that is unknown or that podkin cannot honour is a fault, as long as it asks for something (false, null and
- *     empty lists ask for nothing). Only metadata is Kubernetes's own: its name and namespace count.
+ * F3  nothing is passed over: a key that is unknown is a fault, and one that podkin cannot honour too, unless it asks for nothing (false, 0,
+ *     null, an empty list: what an API server writes). Only metadata is Kubernetes's own: its name and namespace count.
  */
 #include <stddef.h>
 

@@ -26,6 +26,9 @@ static void append_path(const struct policy_at *at, struct text *text)
 }
 
 static void fail_at(const struct policy_at *at, struct policy_place place, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void fail_at(const struct policy_at *at, struct policy_place place, const char *format, va_list args)
 {
     CLEANUP_FREE char *message = NULL;
     struct text path = {0};

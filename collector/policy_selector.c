@@ -201,6 +201,23 @@ static void fail_operator(
     text_deinit(&known);
 }
 
+/* A sockaddr has one address, which is written as if it were the destination: whichever the policy names, it means that one. */
+static enum policy_operator of_one_address(enum policy_operator op)
+{
+    switch (op) {
+    case POLICY_SADDR:
+        return POLICY_DADDR;
+    case POLICY_NOT_SADDR:
+        return POLICY_NOT_DADDR;
+    case POLICY_SPORT:
+        return POLICY_DPORT;
+    case POLICY_NOT_SPORT:
+        return POLICY_NOT_DPORT;
+    default:
+        return op;
+    }
+}
+
 static void read_arg_operator(const struct policy_at *at, void *out)
 {
     struct match_out *match = out;
@@ -219,7 +236,9 @@ static void read_arg_operator(const struct policy_at *at, void *out)
     else
         match->word = word;
     if (match->word)
-        match->match->op = match->word->op;
+        match->match->op = match->type && match->type->type_class == POLICY_CLASS_SOCKET_ADDRESS
+                               ? of_one_address(match->word->op)
+                               : match->word->op;
 }
 
 static void read_arg_values(const struct policy_at *at, void *out)
