@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collector/collector.h"
+#include "collector/policy_check.h"
 #include "common/fd.h"
 #include "common/log.h"
 
@@ -17,6 +19,8 @@ int main(int argc, char **argv)
     if (fd_open_standard() < 0)
         return EXIT_FAILURE; /* there is nobody to tell */
     log_init("podkin-collector", LOG_LEVEL_INFO);
+    if (argc > 1 && strcmp(argv[1], "--check-policy") == 0)
+        return policy_check_main(argc - 1, argv + 1);
     r = conf_read(&conf, argc, argv, error);
     if (r < 0) {
         log_error("%s", error);
