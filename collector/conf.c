@@ -20,12 +20,13 @@
 #define RING_BYTES_MIN      (UINT64_C(256) << 10)
 #define RING_BYTES_MAX      (UINT64_C(1) << 30)
 #define CGROUP_TOP_INO      1 /* kernfs numbers from the root on */
+#define POLICY_DIR_DEFAULT  "/etc/podkin/policies.d"
 #define CONFIG_DEFAULT      "/etc/podkin/collector.conf"
 
 static const char *const hook_kinds[] = {
     [PROBE_KIND_AUTO] = "auto", [PROBE_KIND_TP_BTF] = "tp_btf", [PROBE_KIND_RAW_TP] = "raw_tp", NULL};
 
-#define SPEC_COUNT 13
+#define SPEC_COUNT 15
 
 static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
 {
@@ -69,7 +70,17 @@ static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
             .kind = OPTION_STRING,
             .value = &conf->policy_dir,
             .argument = "DIR",
-            .help = "policies for more hooks (none)"},
+            .help = "policies for more hooks, *.yaml (" POLICY_DIR_DEFAULT ", if it is there)"},
+        {.name = "policy",
+            .kind = OPTION_STRINGS,
+            .value = &conf->policies,
+            .argument = "FILE",
+            .help = "one policy file more; repeatable"},
+        {.name = "allow-enforcement",
+            .kind = OPTION_BOOL,
+            .value = &conf->allow_enforcement,
+            .argument = "on|off",
+            .help = "policies may kill, signal and override; else such are refused (off)"},
         {.name = "hook-kind",
             .kind = OPTION_CHOICE,
             .value = &conf->hook_kind,
@@ -175,16 +186,17 @@ static int complete_cgroup_hierarchy(struct conf *conf, char error[OPTIONS_ERROR
     return 0;
 }
 
-static int check_policy_dir(const struct conf *conf, char error[OPTIONS_ERROR_MAX])
+/* The one by default need not be there. */
+static int check_policy_dir(struct conf *conf, char error[OPTIONS_ERROR_MAX])
 {
-    CLEANUP_DIR DIR *dir = NULL;
+    CLEANUP_DIR DIR *dir = opendir(conf->policy_dir ? conf->policy_dir : POLICY_DIR_DEFAULT);
 
-    if (!conf->policy_dir)
-        return 0;
-    dir = opendir(conf->policy_dir);
-    if (!dir)
+    if (!dir && conf->policy_dir)
         return fail(error, -errno, "--policy-dir: %s: %s", conf->policy_dir, strerror(errno));
-    return 0;
+    if (!dir || conf->policy_dir)
+        return 0;
+    conf->policy_dir = strdup(POLICY_DIR_DEFAULT);
+    return conf->policy_dir ? 0 : fail(error, -ENOMEM, "%s", strerror(ENOMEM));
 }
 
 static int set_defaults(struct conf *conf)
@@ -234,6 +246,7 @@ void conf_deinit(struct conf *conf)
     free(conf->cgroup_root);
     cgroup_hierarchy_deinit(&conf->hierarchy);
     free(conf->policy_dir);
+    option_list_deinit(&conf->policies);
     free(conf->config);
     *conf = (struct conf){0};
 }

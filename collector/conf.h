@@ -11,10 +11,12 @@
 
 struct conf {
     char *socket_path, *peer_user, *cgroup_root, *policy_dir, *config;
-    uint64_t queue_bytes; /* a power of two */
-    uint64_t ring_bytes;  /* a power of two */
-    int hook_kind;        /* enum probe_kind */
-    int cgroup_hierarchy; /* index into cgroup_hierarchy_choices */
+    struct option_list policies; /* files; with those of policy_dir: policy_set.h */
+    bool allow_enforcement;      /* policies may do more than tell */
+    uint64_t queue_bytes;        /* a power of two */
+    uint64_t ring_bytes;         /* a power of two */
+    int hook_kind;               /* enum probe_kind */
+    int cgroup_hierarchy;        /* index into cgroup_hierarchy_choices */
     bool check, version, help;
     bool sandbox; /* what is not needed goes after the start (confine.h) */
 

@@ -9,9 +9,10 @@ int command_events(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_coverage(int argc, char **argv);
 int command_explain(int argc, char **argv);
+int command_policy(int argc, char **argv);
 
 extern const char command_events_help[], command_status_help[], command_coverage_help[],
-    command_explain_help[];
+    command_explain_help[], command_policy_help[];
 
 /* For getopt_long() results '?' and ':': says in one line what is wrong with the option; returns COMMAND_BAD_USE. */
 int command_refuse_option(int argc, char **argv, int result);

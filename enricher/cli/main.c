@@ -15,6 +15,7 @@ static const char usage[] =
     "  podkin events FILE       the same from a file of JSON lines, podkin's or Tetragon's\n"
     "  podkin status            how the enricher is doing\n"
     "  podkin coverage          how many events of each Pod left with it, the worst first\n"
+    "  podkin policy check FILE what a policy file hooks, or what is wrong with it\n"
     "  podkin explain PID       why a process has the Pod that it has, or why not\n"
     "\n"
     "  podkin help COMMAND      all options of a command\n"
@@ -31,6 +32,7 @@ static const struct {
     {"status", command_status, command_status_help},
     {"coverage", command_coverage, command_coverage_help},
     {"explain", command_explain, command_explain_help},
+    {"policy", command_policy, command_policy_help},
 };
 
 static int help(const char *name)
