@@ -257,6 +257,7 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
             .hold_timeout_ns = 30 * NS_PER_SEC,
             .container_timeout_ns = 5 * NS_PER_SEC,
             .process_grace_ns = 5 * NS_PER_SEC,
+            .max_exited = 16384,
             .cgroup_grace_ns = 300 * NS_PER_SEC,
             .max_cgroups = 65536,
             .retry = {.first_ns = 200 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC}},

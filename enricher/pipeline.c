@@ -98,6 +98,7 @@ void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns)
     (void)update_run(pipeline, now_ns);
     if (now_ns > options->process_grace_ns)
         process_table_expire(&pipeline->processes, now_ns - options->process_grace_ns, EXPIRE_BUDGET);
+    process_table_trim(&pipeline->processes, options->max_exited, now_ns, EXPIRE_BUDGET);
     if (now_ns > options->cgroup_grace_ns)
         container_table_expire(&pipeline->containers, now_ns - options->cgroup_grace_ns, EXPIRE_BUDGET);
     if (now_ns > options->cgroup_grace_ns)

@@ -37,7 +37,8 @@
 struct pipeline_options {
     uint64_t hold_timeout_ns;      /* while the Pod is unknown; default 30 s, 0: never wait */
     uint64_t container_timeout_ns; /* once only the container's name is missing; default 5 s, 0: never wait */
-    uint64_t process_grace_ns;     /* exited processes; default 5 s */
+    uint64_t process_grace_ns;     /* exited processes; default 5 s … */
+    size_t max_exited;             /* … and at most so many; default 16384 */
     uint64_t cgroup_grace_ns;      /* removed cgroups, and policies that are gone; default 5 min */
     size_t max_cgroups;            /* default 65536 */
     struct retry_policy retry;     /* default 200 ms … 5 s */

@@ -191,24 +191,39 @@ static struct process *pop_exited(struct process_table *table)
     return p;
 }
 
+/* Lets go of the one that exited first. false: it stays (T4), as if it had exited at `again_ns`. */
+static bool drop_first_exited(struct process_table *table, uint64_t again_ns)
+{
+    struct process *p = pop_exited(table);
+    size_t i;
+
+    if (p->behind && p->behind->held.count > 0) {
+        p->exited_ns = 0;
+        process_table_mark_exited(table, p, again_ns);
+        return false;
+    }
+    for (i = home_of(table, p->tgid); table->slots[i].process != p;)
+        i = (i + 1) & table->mask;
+    clear_slot(table, i);
+    let_past(table, p);
+    return true;
+}
+
 size_t process_table_expire(struct process_table *table, uint64_t before_ns, size_t budget)
 {
-    size_t gone = 0, i;
+    size_t gone = 0;
 
-    for (; budget > 0 && table->exited_first && table->exited_first->exited_ns < before_ns; budget--) {
-        struct process *p = pop_exited(table);
+    for (; budget > 0 && table->exited_first && table->exited_first->exited_ns < before_ns; budget--)
+        gone += drop_first_exited(table, before_ns + NS_PER_SEC);
+    return gone;
+}
 
-        if (p->behind && p->behind->held.count > 0) { /* T4 */
-            p->exited_ns = 0;
-            process_table_mark_exited(table, p, before_ns + NS_PER_SEC);
-            continue;
-        }
-        for (i = home_of(table, p->tgid); table->slots[i].process != p;)
-            i = (i + 1) & table->mask;
-        clear_slot(table, i);
-        let_past(table, p);
-        gone++;
-    }
+size_t process_table_trim(struct process_table *table, size_t max_exited, uint64_t now_ns, size_t budget)
+{
+    size_t gone = 0;
+
+    for (; budget > 0 && table->exited_count > max_exited; budget--)
+        gone += drop_first_exited(table, now_ns);
     return gone;
 }
 

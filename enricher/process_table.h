@@ -85,6 +85,8 @@ void process_table_mark_exited(struct process_table *table, struct process *proc
 size_t process_table_mark_unseen(struct process_table *table, uint32_t generation, uint64_t now_ns);
 /* Lets go of at most `budget` executions that exited before `before_ns`. Returns how many. */
 size_t process_table_expire(struct process_table *table, uint64_t before_ns, size_t budget);
+/* The same for those that exited first, while there are more than `max_exited` of them: a storm of short lives is not kept for its whole grace time. */
+size_t process_table_trim(struct process_table *table, size_t max_exited, uint64_t now_ns, size_t budget);
 
 /* One reference for the caller; container and parent are referenced, image is taken. NULL when memory is short. */
 struct process *process_new(

@@ -87,6 +87,7 @@ static void open_all(const char *folder, enum loop_kind loop)
     bench.options = (struct pipeline_options){.hold_timeout_ns = 30 * NS_PER_SEC,
         .container_timeout_ns = 5 * NS_PER_SEC,
         .process_grace_ns = 100 * NS_PER_MS,
+        .max_exited = 16384,
         .cgroup_grace_ns = 300 * NS_PER_SEC,
         .max_cgroups = 65536,
         .retry = {NS_PER_SEC, NS_PER_SEC},

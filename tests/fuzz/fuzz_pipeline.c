@@ -317,6 +317,7 @@ static void start(void)
     run.options = (struct pipeline_options){.hold_timeout_ns = 30 * NS_PER_SEC,
         .container_timeout_ns = 5 * NS_PER_SEC,
         .process_grace_ns = 5 * NS_PER_SEC,
+        .max_exited = 16384,
         .cgroup_grace_ns = 20 * NS_PER_SEC,
         .max_cgroups = 6,
         .retry = {200 * NS_PER_MS, 5 * NS_PER_SEC},

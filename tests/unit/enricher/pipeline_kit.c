@@ -87,6 +87,7 @@ void kit_setup(void)
     kit.options = (struct pipeline_options){.hold_timeout_ns = 30 * SEC,
         .container_timeout_ns = 5 * SEC,
         .process_grace_ns = 5 * SEC,
+        .max_exited = 16384,
         .cgroup_grace_ns = 300 * SEC,
         .max_cgroups = 1000,
         .retry = {200 * NS_PER_MS, 5 * SEC},

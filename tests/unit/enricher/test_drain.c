@@ -24,6 +24,7 @@
 static const struct pipeline_options options = {.hold_timeout_ns = 30 * NS_PER_SEC,
     .container_timeout_ns = 5 * NS_PER_SEC,
     .process_grace_ns = NS_PER_SEC,
+    .max_exited = 16384,
     .cgroup_grace_ns = NS_PER_SEC,
     .max_cgroups = 100,
     .retry = {NS_PER_SEC, NS_PER_SEC},

@@ -112,6 +112,22 @@ Test(process_table, expiry_stops_at_its_time_and_budget)
     cr_expect_eq(table.exited_count, 4);
 }
 
+Test(process_table, trimming_leaves_the_living_and_those_that_exited_last)
+{
+    struct process *living = add(1000, 1, NULL, 1);
+
+    for (uint32_t i = 1; i <= 100; i++)
+        process_table_mark_exited(&table, add(i, i, NULL, i), i * 10);
+    cr_expect_eq(process_table_trim(&table, 100, 2000, SIZE_MAX), 0);
+    cr_expect_eq(process_table_trim(&table, 30, 2000, 50), 50);
+    cr_expect_eq(process_table_trim(&table, 30, 2000, SIZE_MAX), 20);
+    cr_expect_eq(table.exited_count, 30);
+    cr_expect_null(process_table_find(&table, 70, 70));
+    cr_expect_not_null(process_table_find(&table, 71, 71));
+    cr_expect_eq(process_table_trim(&table, 0, 2000, SIZE_MAX), 30);
+    cr_expect_eq(process_table_find(&table, 1000, 1), living);
+}
+
 Test(process_table, mark_exited_twice_counts_once)
 {
     struct process *p = add(7, 100, NULL, 1);
