@@ -106,8 +106,10 @@ static void explain_pod(const struct container *container, struct text *out)
     }
 }
 
-static void explain_waiting(const struct container *container, struct text *out)
+static void explain_waiting(
+    const struct pipeline *pipeline, const struct container *container, struct text *out)
 {
+    uint64_t now_ns = clock_boot_ns(), deadline_ns;
     char text[160];
 
     step(out, "state", NULL);
@@ -119,6 +121,15 @@ static void explain_waiting(const struct container *container, struct text *out)
         container->held.count, (clock_boot_ns() - container->held.first_since_ns) / NS_PER_MS,
         container->attempts + 1);
     step(out, "held", NULL);
+    value(out, text);
+    text_append_char(out, '}');
+    if (!container->waiting_since_ns)
+        return;
+    deadline_ns = resolve_deadline_ns(pipeline, container);
+    (void)snprintf(text, sizeof(text), "%" PRIu64 " ms more for the %s, then they go as they are",
+        deadline_ns > now_ns ? (deadline_ns - now_ns) / NS_PER_MS : 0,
+        container->state == CONTAINER_POD_ONLY ? "container's name" : "Pod");
+    step(out, "waits", NULL);
     value(out, text);
     text_append_char(out, '}');
 }
@@ -154,7 +165,7 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
         explain_container(process->container, reply);
         if (process->container->state != CONTAINER_HOST)
             explain_pod(process->container, reply);
-        explain_waiting(process->container, reply);
+        explain_waiting(&e->pipeline, process->container, reply);
     }
     text_append_string(reply, "]}");
 }

@@ -119,6 +119,8 @@ bool resolve_is_pending(const struct container *container);
 /* The deadline counts from `since_ns`: what a predecessor held has a fresh one, as nobody has been asked yet. */
 void resolve_start_waiting(
     struct pipeline *pipeline, struct container *container, uint64_t since_ns, uint64_t now_ns);
+/* Until when its events wait, given that some do. */
+uint64_t resolve_deadline_ns(const struct pipeline *pipeline, const struct container *container);
 void resolve_stop_waiting(struct pipeline *pipeline, struct container *container);
 void resolve_turn_wheel(struct pipeline *pipeline, uint64_t now_ns);
 /* A stand-in whose cgroup's path has become known: its events are placed anew. */

@@ -105,7 +105,7 @@ static void set_pod(struct container *container, struct pod *pod)
 }
 
 /* The deadline of the events that wait: one for all of them, from the first. */
-static uint64_t deadline_of(const struct pipeline *pipeline, const struct container *container)
+uint64_t resolve_deadline_ns(const struct pipeline *pipeline, const struct container *container)
 {
     uint64_t last = container->waiting_since_ns + pipeline->options->hold_timeout_ns, by_name;
 
@@ -119,7 +119,7 @@ static uint64_t deadline_of(const struct pipeline *pipeline, const struct contai
 
 static void arm(struct pipeline *pipeline, struct container *container, uint64_t now_ns)
 {
-    uint64_t deadline = deadline_of(pipeline, container);
+    uint64_t deadline = resolve_deadline_ns(pipeline, container);
     uint64_t retry =
         now_ns + retry_delay_ns(&pipeline->options->retry, container->attempts, next_random(pipeline));
 
@@ -229,7 +229,7 @@ static void on_due(struct pipeline *pipeline, struct container *container, uint6
     resolve_container(pipeline, container, now_ns);
     if (!container->waiting_since_ns || !resolve_is_pending(container))
         return;
-    if (now_ns >= deadline_of(pipeline, container)) {
+    if (now_ns >= resolve_deadline_ns(pipeline, container)) {
         container->given_up = true;
         release_schedule(pipeline, container, now_ns);
         return;

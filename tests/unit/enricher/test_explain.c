@@ -93,6 +93,9 @@ Test(explain, waiting_process_tells_what_is_missing_and_how_long)
     cr_expect_eq(events, 2);
     cr_expect_lt(ms, 10000);
     cr_expect_eq(asked, 1);
+    cr_assert_eq(sscanf(of_step(object, "waits", false), "%llu ms more for the Pod", &ms), 1);
+    cr_expect_leq(ms, 30000);
+    cr_expect_gt(ms, 20000);
     json_decref(object);
 }
 
