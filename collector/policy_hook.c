@@ -436,6 +436,19 @@ static void read_offsets(const struct policy_at *at, void *out)
     policy_read_list(at, POLICY_FUNCTIONS_MAX, read_offset, out);
 }
 
+static bool has_content(const struct policy_node *map, const char *key)
+{
+    const struct policy_entry *entry = policy_node_find(map, key);
+
+    return entry && entry->value->kind != POLICY_NODE_NULL &&
+           (entry->value->kind != POLICY_NODE_LIST || entry->value->count > 0);
+}
+
+static bool names_a_place(const struct policy_node *map)
+{
+    return has_content(map, "symbols") || has_content(map, "symbol") || has_content(map, "offsets");
+}
+
 static void read_uprobe(const struct policy_at *at, void *out)
 {
     static const struct policy_field fields[] = {
@@ -463,8 +476,8 @@ static void read_uprobe(const struct policy_at *at, void *out)
     policy_read_map(at, fields, COUNT(fields), hook);
     if (at->node->kind != POLICY_NODE_MAP)
         return;
-    if (!policy_node_find(at->node, "symbols") && !policy_node_find(at->node, "symbol") &&
-        !policy_node_find(at->node, "offsets"))
+    /* Empty ones say nothing either. */
+    if (hook->function_count + hook->offset_count == 0 && !names_a_place(at->node))
         policy_fail_missing(at, "symbols", "symbols or offsets say where in the file");
     else if (hook->function_count > 0 && hook->offset_count > 0)
         policy_fail(at, "symbols and offsets: expected one of them");

@@ -231,6 +231,8 @@ Test(policy_hook, arguments_at_fault_are_refused_with_their_place)
             "p:5:20: spec.uprobes[0].path: \"bash\": expected a path that begins with /"},
         {HEAD "  uprobes: [{path: /bin/bash}]\n",
             "p:5:13: spec.uprobes[0].symbols: missing: symbols or offsets say where in the file"},
+        {HEAD "  uprobes: [{path: /bin/bash, symbols: [], offsets: }]\n",
+            "p:5:13: spec.uprobes[0].symbols: missing: symbols or offsets say where in the file"},
         {HEAD "  uprobes: [{path: /bin/bash, symbols: [readline], offsets: [16]}]\n",
             "p:5:13: spec.uprobes[0]: symbols and offsets: expected one of them"},
         {HEAD "  uprobes: [{path: /bin/bash, offsets: [x]}]\n",
