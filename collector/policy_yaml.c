@@ -319,13 +319,22 @@ static char *next_key(struct builder *b, struct policy_place *ret_place)
     return key;
 }
 
+static const struct policy_entry *find_key(const struct policy_node *map, const char *key)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (strcmp(map->entries[i].key, key) == 0)
+            return &map->entries[i];
+    }
+    return NULL;
+}
+
 /* A key that is there already stays as it was; the second is read and let go. */
 static void fill_map(struct builder *b, struct policy_node *map, unsigned depth)
 {
     for (;;) {
         struct policy_place place = {0};
         CLEANUP_FREE char *key = next_key(b, &place);
-        const struct policy_entry *first = key ? policy_node_find(map, key) : NULL;
+        const struct policy_entry *first = key ? find_key(map, key) : NULL;
         struct policy_node *value;
         struct policy_entry *entry = NULL;
         bool is_end;
@@ -472,11 +481,9 @@ void policy_documents_deinit(struct policy_documents *documents)
 
 const struct policy_entry *policy_node_find(const struct policy_node *map, const char *key)
 {
-    for (size_t i = 0; map->kind == POLICY_NODE_MAP && i < map->count; i++) {
-        if (strcmp(map->entries[i].key, key) == 0)
-            return &map->entries[i];
-    }
-    return NULL;
+    const struct policy_entry *entry = map->kind == POLICY_NODE_MAP ? find_key(map, key) : NULL;
+
+    return entry && entry->value->kind != POLICY_NODE_NULL ? entry : NULL;
 }
 
 /* FNV-1a, 64 bits (draft-eastlake-fnv). */

@@ -48,7 +48,7 @@ void policy_yaml_read(
     struct policy_documents *ret, const char *text, size_t size, struct policy_report *report);
 void policy_documents_deinit(struct policy_documents *documents);
 
-/* NULL: it has no such key. */
+/* NULL: it has no such key, or null under it. */
 const struct policy_entry *policy_node_find(const struct policy_node *map, const char *key);
 
 /* Of what the tree says. */

@@ -271,6 +271,9 @@ Test(policy_hook, argument_without_a_type_has_the_kernels)
 {
     struct policy policy;
 
+    kit_read_one(&policy, LSM "    args: [{index: 0, type: ~}]\n");
+    cr_assert_str_eq(policy.hooks[0].args[0].type_name, "auto", "null is nothing");
+    policy_deinit(&policy);
     kit_read_one(&policy, LSM "    args: [{index: 0}]\n");
     cr_assert_str_eq(policy.hooks[0].args[0].type_name, "auto");
     cr_assert_eq(policy.hooks[0].args[0].type, RECORD_ARG_NONE);
