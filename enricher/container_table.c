@@ -39,6 +39,11 @@ static struct container *container_new(struct container_table *table, const stru
     c->refs = 1;
     c->state = identity->role == CGROUP_ROLE_NONE ? CONTAINER_HOST : CONTAINER_PENDING;
     table->container_count++;
+    c->table_next = table->first;
+    c->table_link = &table->first;
+    if (table->first)
+        table->first->table_link = &c->table_next;
+    table->first = c;
     if (identity->pod_uid[0]) {
         struct container **bucket = &table->by_uid[name_bucket(identity->pod_uid)];
 
@@ -86,6 +91,9 @@ void container_unref(struct container *container)
     if (!container || --container->refs > 0)
         return;
     unindex(container);
+    *container->table_link = container->table_next;
+    if (container->table_next)
+        container->table_next->table_link = container->table_link;
     container->table->container_count--;
     if (container->table->gone)
         container->table->gone(container->table->arg, container);
@@ -432,35 +440,13 @@ void container_table_for_pod(
     }
 }
 
-static void for_each_stand_in(struct container_table *table, container_fn *fn, void *arg)
-{
-    struct cgroup *next;
-
-    for (size_t i = 0; i < CGROUP_BUCKETS; i++) {
-        for (struct cgroup *cgroup = table->cgroups[i]; cgroup; cgroup = next) {
-            next = cgroup->next;
-            if (cgroup->container->path_unknown)
-                fn(arg, cgroup->container);
-        }
-    }
-}
-
 void container_table_for_each(struct container_table *table, container_fn *fn, void *arg)
 {
-    fn(arg, table->host);
-    for_each_stand_in(table, fn, arg);
-    for (size_t i = 0; i < CONTAINER_BUCKETS; i++) {
-        struct container *next;
+    struct container *next;
 
-        for (struct container *c = table->by_uid[i]; c; c = next) {
-            next = c->uid_next;
-            fn(arg, c);
-        }
-        for (struct container *c = table->by_id[i]; c; c = next) {
-            next = c->id_next;
-            if (!c->identity.pod_uid[0])
-                fn(arg, c);
-        }
+    for (struct container *c = table->first; c; c = next) {
+        next = c->table_next;
+        fn(arg, c);
     }
 }
 

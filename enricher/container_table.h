@@ -39,8 +39,9 @@ struct container_fragment {
 };
 
 struct container {
-    struct container *uid_next, *id_next; /* index chains */
-    struct container *release_next;       /* on the list of those whose queue is being let go */
+    struct container *table_next, **table_link; /* among all that there are */
+    struct container *uid_next, *id_next;       /* index chains */
+    struct container *release_next;             /* on the list of those whose queue is being let go */
     struct cgroup_identity identity;
     uint64_t
         first_cgroup_id; /* the container's own cgroup, not one below it; grows with each that the kernel makes. 0: not known */
@@ -88,7 +89,8 @@ struct container_table {
     uint32_t hierarchy_id; /* that the ids are of */
     size_t unknown_count;  /* cgroups that are there and have a stand-in */
     struct cgroup *removed_first, **removed_last;
-    struct container *host; /* the one for everything outside Pods */
+    struct container *first; /* of all that there are */
+    struct container *host;  /* the one for everything outside Pods */
     uint64_t refused;
     uint64_t last_serial;
     void (*gone)(void *arg,
@@ -126,7 +128,7 @@ void container_table_for_pod(
     struct container_table *table, const struct pod *pod, container_fn *fn, void *arg);
 /* Calls fn for each container below the cgroup of this Pod UID (or config hash). */
 void container_table_for_uid(struct container_table *table, const char *uid, container_fn *fn, void *arg);
-/* Calls fn for every container, the host's and stand-ins (that were not dissolved) included. */
+/* Calls fn for every container that anything refers to: the host's, stand-ins, and those whose cgroup is no more included. */
 void container_table_for_each(struct container_table *table, container_fn *fn, void *arg);
 
 struct container *container_ref(struct container *container); /* NULL stays NULL */

@@ -191,8 +191,7 @@ Test(apply, processes_beyond_the_cgroup_table_are_told_marked_at_once)
 
 Test(apply, records_that_make_no_event_are_counted)
 {
-    static const uint8_t types[] = {
-        RECORD_SNAPSHOT_PROCESS, RECORD_SNAPSHOT_CGROUP, RECORD_SNAPSHOT_END};
+    static const uint8_t types[] = {RECORD_SNAPSHOT_PROCESS, RECORD_SNAPSHOT_CGROUP, RECORD_SNAPSHOT_END};
 
     for (size_t i = 0; i < sizeof(types); i++)
         kit_feed(make_header(&kit.record, types[i], sizeof(struct record_process), A1, CG_HOST, kit.now));
@@ -236,4 +235,91 @@ Test(apply, snapshot_of_parents_in_a_circle_does_no_harm)
     cr_expect_eq(kit.line_count, 2);
     for (size_t i = 0; i < kit.line_count; i++)
         json_decref(kit_parse(i));
+}
+
+/* ---- nothing of one Pod is given to a later one ---------------------------------------------------------------- */
+
+#define PATH_A_AS_B "/kubepods/pod" UID_B "/" ID_B
+
+Test(apply, cgroup_id_that_is_used_again_is_of_the_new_pod_and_what_waited_of_the_old)
+{
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/old"));
+    kit_feed(make_exit(&kit.record, A1, CG_A, kit.now, 0));
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_RMDIR, CG_A, NONE, kit.now, PATH_A));
+    kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, CG_A, NONE, kit.now, PATH_A_AS_B));
+    kit_feed(make_exec(&kit.record, A2, INIT, CG_A, kit.now, "/new"));
+    cr_expect_eq(kit.line_count, 0);
+    kit_tell_pod(UID_B, "web-2", ID_B);
+    cr_assert_eq(kit.line_count, 1);
+    kit_expect_state(0, "process_exec", "complete", "web-2");
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    cr_assert_eq(kit.line_count, 3);
+    kit_expect_state(1, "process_exec", "complete", "web-1");
+    kit_expect_state(2, "process_exit", "complete", "web-1");
+    kit_expect_balanced();
+}
+
+Test(apply, pod_made_again_under_its_name_has_nothing_of_the_one_before)
+{
+    kit_tell_pod(UID_A, "db-0", ID_A);
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/old"));
+    pod_table_remove(kit.pods, POD_SOURCE_KUBELET, UID_A, kit.now);
+    kit_tell_pod(UID_B, "db-0", ID_B);
+    kit_feed(make_exec(&kit.record, B1, INIT, CG_B, kit.now, "/new"));
+    kit_feed(make_exit(&kit.record, A1, CG_A, kit.now, 0));
+    cr_assert_eq(kit.line_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        json_t *line = kit_parse(i);
+        const char *event = i == 2 ? "process_exit" : "process_exec";
+
+        cr_expect_str_eq(
+            kit_string(kit_at(line, event, "process", NULL), "pod", "uid", NULL), i == 1 ? UID_B : UID_A);
+        json_decref(line);
+    }
+}
+
+/* A deleted Pod and its container's id are kept for the grace time; a later Pod cannot have them. */
+Test(apply, container_id_that_a_later_pod_claims_stays_with_the_first)
+{
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    kit_tell_pod(UID_B, "thief", ID_A);
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    cr_assert_eq(kit.line_count, 1);
+    kit_expect_state(0, "process_exec", "complete", "web-1");
+}
+
+static const struct record_header *snapshot_cgroup(uint32_t hierarchy_id, uint64_t id, const char *path)
+{
+    (void)make_cgroup(&kit.record, RECORD_SNAPSHOT_CGROUP, id, NONE, kit.now, path);
+    ((struct record_cgroup *)(void *)kit.record.bytes)->hierarchy_id = hierarchy_id;
+    return (const struct record_header *)(const void *)kit.record.bytes;
+}
+
+/* A collector that goes by another hierarchy has other cgroups under the same numbers. */
+Test(apply, cgroup_ids_of_another_hierarchy_are_not_mixed_with_those_before)
+{
+    struct make_record process;
+
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    kit_tell_pod(UID_B, "web-2", ID_B);
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    kit_feed(make_exec(&kit.record, A2, INIT, 555, kit.now, "/of-an-unknown-cgroup"));
+    pipeline_snapshot_begin(&kit.pipeline);
+    pipeline_snapshot(&kit.pipeline, snapshot_cgroup(8, 700, PATH_A), PIPELINE_SNAPSHOT_TABLES);
+    pipeline_snapshot(&kit.pipeline, snapshot_cgroup(8, CG_A, PATH_B), PIPELINE_SNAPSHOT_TABLES);
+    pipeline_snapshot(&kit.pipeline, snapshot_cgroup(8, 555, PATH_B), PIPELINE_SNAPSHOT_TABLES);
+    (void)make_process(&process, RECORD_SNAPSHOT_PROCESS, A1, INIT, 700, kit.now, "/a", "", 0);
+    for (int pass = 0; pass < 2; pass++)
+        pipeline_snapshot(&kit.pipeline, (const struct record_header *)(const void *)process.bytes,
+            (enum pipeline_snapshot_pass)pass);
+    kit_feed(make_exec(&kit.record, B1, INIT, CG_A, kit.now, "/b"));
+    kit_feed(make_exit(&kit.record, A1, 700, kit.now, 0));
+    cr_assert_eq(kit.line_count, 3);
+    kit_expect_state(0, "process_exec", "complete", "web-1");
+    kit_expect_state(1, "process_exec", "complete", "web-2");
+    kit_expect_state(2, "process_exit", "complete", "web-1");
+    kit_pass(31 * SEC);
+    cr_assert_eq(kit.line_count, 4, "what was in a cgroup that nobody can name any more");
+    kit_expect_state(3, "process_exec", "pending_expired", "");
+    kit_expect_balanced();
 }

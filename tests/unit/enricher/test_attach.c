@@ -237,6 +237,9 @@ Test(attach, answers_of_another_meaning_are_refused)
     server.answer = good;
     memset(server.answer.hook_kind, 'x', sizeof(server.answer.hook_kind));
     cr_assert_eq(connect_to_server(NS_PER_SEC), -EBADMSG);
+    server.answer = good;
+    memset(server.answer.cgroup_hierarchy, 'x', sizeof(server.answer.cgroup_hierarchy));
+    cr_assert_eq(connect_to_server(NS_PER_SEC), -EBADMSG);
 }
 
 Test(attach, snapshot_that_could_change_or_fault_is_refused)
