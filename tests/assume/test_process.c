@@ -322,14 +322,15 @@ Test(process, every_process_has_one_fork_one_exec_one_exit)
 {
     enum { COUNT = 500 };
     struct observer *o = observe_begin();
+    const unsigned count = observe_rounds(COUNT);
     pid_t pids[COUNT];
 
-    for (int i = 0; i < COUNT; i++)
+    for (unsigned i = 0; i < count; i++)
         cr_assert_eq(posix_spawn(&pids[i], true_argv[0], NULL, NULL, (char *const *)true_argv, environ), 0);
-    for (int i = 0; i < COUNT; i++)
+    for (unsigned i = 0; i < count; i++)
         cr_assert_eq(waitpid(pids[i], NULL, 0), pids[i]);
     observe_drain(o);
-    for (int i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < count; i++) {
         cr_expect_eq(observe_count(o, RECORD_FORK, pids[i]), 1);
         cr_expect_eq(observe_count(o, RECORD_EXEC, pids[i]), 1);
         cr_expect_eq(observe_count(o, RECORD_EXIT, pids[i]), 1);

@@ -141,42 +141,49 @@ end_all() {
 trap end_all EXIT
 trap 'exit 143' TERM
 
-# as USER CAPABILITIES COMMAND…: as a user of its own with these capabilities (bpf,perfmon …, or none) and no others.
+# as USER CAPABILITIES COMMAND…: as a user of its own, made when missing, with these capabilities (bpf,perfmon …, or none) and no others.
 as() {
     as_user=$1 as_capabilities=$2
     shift 2
-    id "$as_user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin "$as_user"
+    have_user "$as_user"
     if [ "$as_capabilities" = none ]; then
         as_capabilities=-all
     else
         as_capabilities="-all,+$(echo "$as_capabilities" | sed 's/,/,+/g')"
     fi
-    exec setpriv --reuid="$as_user" --regid="$as_user" --clear-groups --inh-caps="$as_capabilities" --ambient-caps="$as_capabilities" \
+    exec setpriv --reuid="$as_user" --regid="$as_user" --init-groups --inh-caps="$as_capabilities" --ambient-caps="$as_capabilities" \
         --bounding-set="$as_capabilities" --no-new-privs -- "$@"
 }
 
-# ---- podkin ---------------------------------------------------------------------------------------------------
-
-# start_collector OPTION…: as root, for the user podkin; $collector is its process id.
-start_collector() {
-    id podkin >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin podkin
-    start collector.log "$build/collector/podkin-collector" --peer-user podkin "$@"
-    collector=$!
-    until_true 60 grep -q 'ready: ' "$results/collector.log"
+have_user() {
+    id "$1" >/dev/null 2>&1 || useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$1"
 }
 
-# start_enricher OPTION…: as the user podkin; its lines go to $events, $enricher is its process id.
+# ---- podkin, as its units would have it -----------------------------------------------------------------------
+
+# start_collector OPTION…: as the user podkin-collector with the two capabilities that it needs; $collector is its process id.
+start_collector() {
+    have_user podkin
+    have_user podkin-collector
+    usermod -a -G podkin podkin-collector
+    install -d -o podkin-collector -g podkin -m 1775 /run/podkin
+    start collector.log as podkin-collector bpf,perfmon "$build/collector/podkin-collector" "$@"
+    collector=$!
+    until_true 90 grep -q 'ready: ' "$results/collector.log"
+}
+
+# start_enricher OPTION…: as the user podkin, without any; its lines go to $events, $enricher is its process id.
 start_enricher() {
-    install -d -o podkin -g podkin -m 0755 /run/podkin-enricher
-    events=/run/podkin-enricher/events.json
-    start enricher.log as podkin none "$build/enricher/podkin-enricher" --node-name vm --output "$events" \
-        --events-socket /run/podkin-enricher/events.sock "$@"
+    have_user podkin
+    install -d -o podkin -g podkin -m 0755 /var/log/podkin
+    events=/var/log/podkin/events.json
+    start enricher.log as podkin none "$build/enricher/podkin-enricher" --node-name vm --output "$events" "$@"
     enricher=$!
-    until_true 60 test -S /run/podkin-enricher/events.sock
+    until_true 90 test -S /run/podkin/events.sock
 }
 
 status_json() {
-    "$build/enricher/podkin" status --events-socket /run/podkin-enricher/events.sock -o json
+    "$build/enricher/podkin" status -o json
 }
 
 # ---- containers -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /pause of the sandbox's image: the first process of the Pod's pid namespace; waits, reaps, ends when it is told to. */
 #include <signal.h>
+#include <stddef.h>
 #include <sys/wait.h>
 
 int main(void)
