@@ -3,7 +3,7 @@
 /*
  * The collector: its state, the order in which it starts and stops, and its loop. Everything that it decides to say is said here.
  *
- *   start   queue ─► programs loaded ─► hooks attached ─► snapshot (the ring drained in between) ─► socket ─► privileges dropped ─► ready
+ *   start   queue ─► programs loaded ─► hooks attached ─► policies ─► snapshot (the ring drained in between) ─► socket ─► privileges dropped ─► ready
  *   turn    wait for an fd or the drain timer ─► drain ─► a step of a snapshot, if one is asked for ─► handoff
  *   stop    last drain ─► socket removed ─► hooks detached
  *
@@ -18,6 +18,7 @@
 
 #include "collector/conf.h"
 #include "collector/handoff.h"
+#include "collector/hooks.h"
 #include "collector/intake.h"
 #include "collector/probe.h"
 #include "collector/snapshot.h"
@@ -35,6 +36,7 @@ struct collector {
     uint64_t epoch_ns; /* boot clock at the start: names this instance */
     uint64_t seq;      /* of the records that the collector makes */
     struct probe *probe;
+    struct hooks *hooks; /* of the policies */
     struct queue_producer *queue;
     struct intake intake;
     struct handoff handoff;

@@ -93,6 +93,7 @@ static const struct sandbox_call policies[] = {
     {.name = "getuid"},
     {.name = "geteuid"},
     {.name = "sysinfo"},
+    {.name = "membarrier"},
     {.name = "mprotect", .argument = 2, .compare = SANDBOX_NO_BITS, .value = PROT_EXEC},
 };
 

@@ -372,15 +372,6 @@ int hooks_load(struct hooks *hooks, struct policy *policy, struct hook_error *er
 
 /* ---- the whole list ------------------------------------------------------------------------------------------------- */
 
-static bool is_in_list(const struct policy_list *list, uint64_t digest)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].digest == digest)
-            return true;
-    }
-    return false;
-}
-
 static bool is_loaded(const struct hooks *hooks, uint64_t digest)
 {
     for (const struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next) {
@@ -390,16 +381,58 @@ static bool is_loaded(const struct hooks *hooks, uint64_t digest)
     return false;
 }
 
-struct hooks_change hooks_apply(
-    struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, void *arg)
+static bool has_name(const struct policy *policy, const struct policy *other)
 {
-    struct hooks_change change = {0};
-    struct loaded *going = NULL, **link = &hooks->loaded;
+    const char *a = policy->name_space ? policy->name_space : "",
+               *b = other->name_space ? other->name_space : "";
 
+    return policy->name.data && strcmp(policy->name.data, other->name.data) == 0 && strcmp(a, b) == 0;
+}
+
+/* What is left in the list was refused; what it took over is empty, and told by the digests. */
+static bool stays(const struct policy *policy, const uint64_t *digests, const struct policy_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (digests[i] == policy->digest || has_name(&list->items[i], policy))
+            return true;
+    }
+    return false;
+}
+
+static void load_new(struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, void *arg,
+    struct hooks_change *change)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct policy *policy = &list->items[i];
+        struct hook_error error = {0};
+
+        if (is_loaded(hooks, policy->digest))
+            policy_deinit(policy); /* as it is */
+        else if (hooks_load(hooks, policy, &error) == 0)
+            change->loaded++;
+        else {
+            change->refused++;
+            refused(policy, &error, arg);
+        }
+    }
+}
+
+struct hooks_change hooks_apply(
+    struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, hooks_keep_fn keep, void *arg)
+{
+    CLEANUP_FREE uint64_t *digests = calloc(list->count + 1, sizeof(*digests));
+    struct loaded *going = NULL, **link = &hooks->loaded;
+    struct hooks_change change = {0};
+
+    if (!digests)
+        return change;
+    for (size_t i = 0; i < list->count; i++)
+        digests[i] = list->items[i].digest;
+    load_new(hooks, list, refused, arg, &change);
     while (*link) {
         struct loaded *loaded = *link;
 
-        if (is_in_list(list, loaded->policy.digest)) {
+        if (stays(&loaded->policy, digests, list) || (keep && keep(&loaded->policy, arg))) {
             link = &loaded->next;
             change.kept++;
             continue;
@@ -410,19 +443,7 @@ struct hooks_change hooks_apply(
         change.unloaded++;
     }
     unload_all(hooks, going);
-    for (size_t i = 0; i < list->count; i++) {
-        struct policy *policy = &list->items[i];
-        struct hook_error error = {0};
-
-        if (is_loaded(hooks, policy->digest))
-            continue;
-        if (hooks_load(hooks, policy, &error) == 0) {
-            change.loaded++;
-            continue;
-        }
-        change.refused++;
-        refused(policy, &error, arg);
-    }
+    change.kept -= change.loaded;
     return change;
 }
 

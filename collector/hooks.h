@@ -45,10 +45,12 @@ struct hooks_change {
     size_t loaded, unloaded, kept, refused;
 };
 
-/* From what is loaded to `list`: what is not in it goes, what is new comes, what says the same is not touched. Takes the policies that it loads
- * over. */
+/* From what is loaded to `list`: what is new comes, then what is not in it goes, and what says the same is not touched; so there is no moment without
+ * either, and for one both may tell of the same call. A policy stays when what replaces it is refused, or when `keep` (NULL: none) says so. Takes over
+ * the policies that it loads. */
+typedef bool (*hooks_keep_fn)(const struct policy *policy, void *arg);
 struct hooks_change hooks_apply(
-    struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, void *arg);
+    struct hooks *hooks, struct policy_list *list, hooks_refused_fn refused, hooks_keep_fn keep, void *arg);
 
 /* After each drain that left the ring empty: GONE of what was unloaded before it began; counts what the kernel did not hand to the programs. */
 void hooks_on_drained(struct hooks *hooks);

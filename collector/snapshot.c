@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 
 #include "collector/cgroup_walk.h"
+#include "collector/hooks.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/fd.h"
@@ -163,6 +164,20 @@ static int step_processes(struct snapshot *snapshot)
     return r ? r : SNAPSHOT_MORE;
 }
 
+/* ---- policies ------------------------------------------------------------------------------------------ */
+
+static int write_policy(const struct record_header *record, void *arg)
+{
+    struct snapshot *snapshot = arg;
+    struct record_header header = *record;
+
+    header.seq = (*snapshot->seq)++;
+    header.time_ns = clock_boot_ns();
+    memcpy(snapshot->buffer, record, record->size);
+    memcpy(snapshot->buffer, &header, sizeof(header));
+    return write_all(snapshot, snapshot->buffer, record->size);
+}
+
 /* ---- contract ------------------------------------------------------------------------------------------ */
 
 static int fail(char error[PROBE_ERROR_MAX], int r, const char *what)
@@ -204,6 +219,8 @@ int snapshot_start(struct snapshot **ret, const struct snapshot_options *options
     snapshot->seq = options->seq;
     snapshot->cgroup_hierarchy_id = options->cgroup_hierarchy_id;
     r = open_sources(snapshot, options, error);
+    if (!r && options->hooks)
+        r = hooks_each_policy(options->hooks, write_policy, snapshot);
     if (r) {
         snapshot_free(snapshot);
         return r;

@@ -4,7 +4,7 @@
  * What was there before: every cgroup and every process as records in a sealed memfd, for a consumer that has
  * just come.
  *
- *   SNAPSHOT_CGROUP …  SNAPSHOT_PROCESS …  SNAPSHOT_END (with the counts of both)
+ *   POLICY …  SNAPSHOT_CGROUP …  SNAPSHOT_PROCESS …  SNAPSHOT_END (with the counts of the latter two)
  *
  * Taken in small steps, so that the ring buffer is drained in between. The hooks are attached first: what
  * starts during the snapshot is in the stream, perhaps in both. A cgroup or process that goes meanwhile may
@@ -20,9 +20,11 @@
 
 #include "collector/probe.h"
 
+struct hooks;
 struct snapshot;
 
 struct snapshot_options {
+    struct hooks *hooks;       /* whose policies are told; NULL: none. Borrowed during snapshot_start() */
     const struct probe *probe; /* outlives the snapshot */
     const char *cgroup_root; /* mount point of the hierarchy that decides; borrowed during snapshot_start() */
     uint32_t cgroup_hierarchy_id; /* its number; 0: cgroup v2 */
