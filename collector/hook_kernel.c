@@ -45,6 +45,25 @@ static int try_trampoline(
     return link < 0 ? -errno : 0;
 }
 
+/* kprobe.multi: libbpf and the kernel both have to know it, and the kernel needs CONFIG_FPROBE. */
+static bool try_multi(void)
+{
+    const struct bpf_insn program[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0}, {.code = BPF_JMP | BPF_EXIT}};
+    struct bpf_prog_load_opts options = {
+        .sz = sizeof(options), .expected_attach_type = BPF_TRACE_KPROBE_MULTI};
+    const char *name = "bpf_fentry_test1";
+    const struct bpf_link_create_opts link_options = {
+        .sz = sizeof(link_options), .kprobe_multi = {.cnt = 1, .syms = &name}};
+    CLEANUP_CLOSE int fd = bpf_prog_load(
+        BPF_PROG_TYPE_KPROBE, "podkin_try", "GPL", program, sizeof(program) / sizeof(program[0]), &options);
+    CLEANUP_CLOSE int link = -1;
+
+    if (fd >= 0)
+        link = bpf_link_create(fd, 0, BPF_TRACE_KPROBE_MULTI, &link_options);
+    return link >= 0;
+}
+
 /* A program may be attached to a security hook and never run: only modules of this list do. */
 static bool is_lsm_active(void)
 {
@@ -95,6 +114,7 @@ int hook_kernel_init(struct hook_kernel *ret, const struct probe *probe, char er
     ret->has_fentry =
         try_trampoline(ret->btf, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, "bpf_fentry_test1") == 0;
     ret->has_kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
+    ret->has_multi = try_multi();
     ret->has_uprobe = access("/sys/bus/event_source/devices/uprobe/type", R_OK) == 0;
     try_lsm(ret);
     if (probe)

@@ -14,7 +14,7 @@ struct hook_kernel {
     struct hook_host host;
     const char *tracefs; /* "": not mounted */
     bool has_fentry;     /* and fexit, fmod_ret */
-    bool has_kprobe, has_uprobe, has_lsm;
+    bool has_kprobe, has_multi, has_uprobe, has_lsm;
     char lsm_reason[128]; /* why not */
 };
 

@@ -16,6 +16,9 @@
 #define SYSCALL_PREFIX "__arm64_"
 #endif
 
+/* A trampoline takes a program of its own for each function; beyond as many, kprobe.multi is preferred, which shares one. */
+#define MANY_FUNCTIONS 8
+
 static struct hook_target *add_target(struct hook_targets *targets)
 {
     struct hook_target *items = reallocarray(targets->items, targets->count + 1, sizeof(*items));
@@ -239,7 +242,9 @@ static int choose_attach(struct hook_target *target, const struct hook_kernel *k
         target->attach = HOOK_ATTACH_FMOD_RET;
         return 0;
     }
-    if (kernel->has_fentry && is_in_btf)
+    if (kernel->has_multi && (hook->function_count > MANY_FUNCTIONS || !kernel->has_fentry || !is_in_btf))
+        target->attach = returns ? HOOK_ATTACH_KRETPROBE_MULTI : HOOK_ATTACH_KPROBE_MULTI;
+    else if (kernel->has_fentry && is_in_btf)
         target->attach = returns ? HOOK_ATTACH_FEXIT : HOOK_ATTACH_FENTRY;
     else if (kernel->has_kprobe)
         target->attach = returns ? HOOK_ATTACH_KRETPROBE : HOOK_ATTACH_KPROBE;
@@ -340,10 +345,18 @@ int hook_plan(struct hook_targets *ret, const struct hook_kernel *kernel, const 
 
 bool hook_plan_fall_back(struct hook_target *target, const struct hook_kernel *kernel)
 {
-    if (!kernel->has_kprobe || (target->attach != HOOK_ATTACH_FENTRY && target->attach != HOOK_ATTACH_FEXIT))
+    switch (target->attach) {
+    case HOOK_ATTACH_FENTRY:
+    case HOOK_ATTACH_KPROBE_MULTI:
+        target->attach = HOOK_ATTACH_KPROBE;
+        return kernel->has_kprobe;
+    case HOOK_ATTACH_FEXIT:
+    case HOOK_ATTACH_KRETPROBE_MULTI:
+        target->attach = HOOK_ATTACH_KRETPROBE;
+        return kernel->has_kprobe;
+    default:
         return false;
-    target->attach = target->attach == HOOK_ATTACH_FENTRY ? HOOK_ATTACH_KPROBE : HOOK_ATTACH_KRETPROBE;
-    return true;
+    }
 }
 
 void hook_targets_deinit(struct hook_targets *targets)

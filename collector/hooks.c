@@ -253,6 +253,8 @@ static int need_engine(struct hooks *hooks, const struct policy *policy, struct 
     if (hooks->engine)
         return 0;
     r = hook_kernel_init(&hooks->kernel, hooks->options.probe, text);
+    if (hooks->options.no_trampolines)
+        hooks->kernel.has_fentry = false;
     if (r == 0)
         r = hook_engine_new(&hooks->engine, hooks->options.probe, text);
     if (r == 0 && hook_sets_new(&hooks->sets, hooks->engine) < 0) {

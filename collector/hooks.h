@@ -24,6 +24,7 @@ struct hooks_options {
     struct probe *probe; /* outlives the hooks */
     uint64_t *seq;       /* the collector's own count: each RECORD_POLICY takes one */
     bool allow_enforcement;
+    bool no_trampolines; /* kprobes although fentry and fexit are to be had */
     probe_record_fn put; /* takes a RECORD_POLICY for the stream */
     void *put_arg;
 };

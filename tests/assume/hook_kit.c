@@ -2,6 +2,7 @@
 #include "tests/assume/hook_kit.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +16,12 @@ static int keep(const struct record_header *record, size_t size, void *arg)
     return 0;
 }
 
-struct hook_test *hook_test_begin(bool allow_enforcement)
+static struct hook_test *begin(bool allow_enforcement, bool no_trampolines)
 {
     struct hook_test *t = calloc(1, sizeof(*t));
     char error[HOOK_ERROR_MAX] = "";
-    struct hooks_options options = {.allow_enforcement = allow_enforcement, .put = keep, .put_arg = t};
+    struct hooks_options options = {
+        .allow_enforcement = allow_enforcement, .no_trampolines = no_trampolines, .put = keep, .put_arg = t};
 
     t->observer = observe_begin();
     t->seq = clock_boot_ns();
@@ -27,6 +29,16 @@ struct hook_test *hook_test_begin(bool allow_enforcement)
     options.seq = &t->seq;
     cr_assert_eq(hooks_new(&t->hooks, &options, error), 0, "%s", error);
     return t;
+}
+
+struct hook_test *hook_test_begin(bool allow_enforcement)
+{
+    return begin(allow_enforcement, false);
+}
+
+struct hook_test *hook_test_begin_kprobes(bool allow_enforcement)
+{
+    return begin(allow_enforcement, true);
 }
 
 void hook_test_end(struct hook_test *t)
@@ -95,17 +107,23 @@ static struct policy_hook *copy_hook(const struct policy_hook *from)
     return hook;
 }
 
+void hook_test_policy(struct policy *ret, const struct policy_hook *hook, uint64_t digest)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "test%.0llu", (unsigned long long)(digest == 1 ? 0 : digest));
+    *ret = (struct policy){.digest = digest, .hooks = copy_hook(hook), .hook_count = 1};
+    ret->name.data = strdup(name);
+    ret->name.size = strlen(name);
+}
+
 int hook_test_try(
     struct hook_test *t, const struct policy_hook *hook, uint64_t digest, struct hook_error *error)
 {
-    struct policy policy = {0};
+    struct policy policy;
     int r;
 
-    policy.digest = digest;
-    policy.name.data = strdup("test");
-    policy.name.size = 4;
-    policy.hooks = copy_hook(hook);
-    policy.hook_count = 1;
+    hook_test_policy(&policy, hook, digest);
     r = hooks_load(t->hooks, &policy, error);
     policy_deinit(&policy);
     return r;

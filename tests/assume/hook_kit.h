@@ -19,7 +19,12 @@ struct hook_test {
 
 /* Skips where observe_begin() does. */
 struct hook_test *hook_test_begin(bool allow_enforcement);
+/* Without fentry and its kin. */
+struct hook_test *hook_test_begin_kprobes(bool allow_enforcement);
 void hook_test_end(struct hook_test *t);
+
+/* A policy of one hook, a copy; its name is the digest's. */
+void hook_test_policy(struct policy *ret, const struct policy_hook *hook, uint64_t digest);
 
 /* Loads one policy of one hook, which must succeed; the number is its digest. */
 void hook_test_load(struct hook_test *t, const struct policy_hook *hook, uint64_t digest);

@@ -92,6 +92,13 @@ void observe_end(struct observer *observer)
     free(observer);
 }
 
+void observe_forget(struct observer *observer)
+{
+    for (size_t i = 0; i < observer->count; i++)
+        free(observer->records[i]);
+    observer->count = 0;
+}
+
 void observe_add(struct observer *observer, const struct record_header *record, size_t size)
 {
     cr_assert_eq(record_find_fault(record, size), RECORD_FAULT_NONE, "a %s record of %zu bytes is broken: %s",

