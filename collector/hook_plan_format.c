@@ -38,7 +38,7 @@ static int read_number(const char *line, const char *key, unsigned long *ret)
 static int read_field(struct hook_format_field *ret, char *line)
 {
     unsigned long offset, size, is_signed;
-    char *declaration = strstr(line, "field:"), *end = declaration ? strchr(declaration, ';') : NULL;
+    char *declaration = line + 1, *end = strchr(declaration, ';');
 
     if (!end || read_number(end, "offset:", &offset) || read_number(end, "size:", &size) ||
         read_number(end, "signed:", &is_signed))
@@ -56,7 +56,7 @@ int hook_format_read(struct hook_format *ret, FILE *file)
 
     ret->count = 0;
     while (getline(&line, &capacity, file) > 0 && ret->count < HOOK_FIELDS_MAX) {
-        if (!strstr(line, "field:"))
+        if (strncmp(line, "\tfield:", 7) != 0)
             continue;
         if (read_field(&ret->fields[ret->count], line))
             return -EBADMSG;

@@ -1,12 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/collector.h"
+#include "collector/hook_check.h"
+#include "collector/hook_kernel.h"
 #include "collector/policy_check.h"
+#include "collector/policy_set.h"
 #include "common/fd.h"
 #include "common/log.h"
+
+static void say_fault(const struct policy_fault *fault, void *arg)
+{
+    policy_fault_append(fault, arg);
+    text_append_char(arg, '\n');
+}
+
+/* Each policy as this kernel would have it. 0, or negative: one cannot be in force. */
+static int check_policies(const struct conf *conf)
+{
+    const struct policy_set_options options = {
+        .paths = &conf->policies, .folder = conf->policy_dir, .allow_enforcement = conf->allow_enforcement};
+    struct policy_list list = {0};
+    struct hook_kernel kernel = {0};
+    struct text out = {0};
+    char error[HOOK_ERROR_MAX];
+    int r = policy_set_read(&list, &options, say_fault, &out);
+
+    if (list.count > 0 && hook_kernel_init(&kernel, NULL, error) < 0) {
+        log_error("%s", error);
+        r = -EINVAL;
+    }
+    for (size_t i = 0; i < list.count && kernel.btf; i++) {
+        if (hook_check_policy(&out, &kernel, &list.items[i]) < 0)
+            r = -EINVAL;
+    }
+    (void)fwrite(out.data, 1, out.size, stdout);
+    text_deinit(&out);
+    hook_kernel_deinit(&kernel);
+    policy_list_deinit(&list);
+    return r;
+}
 
 /* Exit status: 0 stopped by a signal, 1 failed at work, 2 bad use or configuration. */
 int main(int argc, char **argv)
@@ -33,7 +69,11 @@ int main(int argc, char **argv)
     } else if (conf.version) {
         puts("podkin-collector " PODKIN_VERSION);
     } else if (conf.check) {
-        puts("podkin-collector: the configuration is fine");
+        r = check_policies(&conf);
+        if (r == 0)
+            puts("podkin-collector: the configuration is fine");
+        conf_deinit(&conf);
+        return r < 0 ? 2 : EXIT_SUCCESS;
     } else {
         r = collector_start(&collector, &conf);
         if (r == 0)
