@@ -64,6 +64,11 @@ static int get_capabilities(struct __user_cap_data_struct data[2])
     return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
 }
 
+static bool has_none(const struct __user_cap_data_struct data[2])
+{
+    return (data[0].permitted | data[1].permitted | data[0].inheritable | data[1].inheritable) == 0;
+}
+
 uint64_t sandbox_get_capabilities(void)
 {
     struct __user_cap_data_struct data[2] = {{0}};
@@ -84,6 +89,8 @@ int sandbox_keep_capabilities(uint64_t keep)
     r = get_capabilities(data);
     if (r < 0)
         return r;
+    if (has_none(data)) /* a unit's filter of system calls may forbid capset(2): there is nothing to set */
+        return 0;
     for (unsigned i = 0; i < 2; i++) {
         data[i].permitted &= (uint32_t)(keep >> 32 * i);
         data[i].effective = data[i].permitted;

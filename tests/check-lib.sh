@@ -7,6 +7,7 @@ packages_build='gcc libc6-dev meson ninja-build pkg-config clang llvm bpftool li
     libcurl4-openssl-dev libyaml-dev zlib1g-dev libseccomp-dev libssl-dev'
 packages_test='libcriterion-dev libclang-rt-dev clang-format clang-tidy shellcheck openssl curl
     libnghttp2-dev runc'
+packages_package='dpkg-dev lintian mandoc'
 packages_vm='mmdebstrap qemu-system-x86 e2fsprogs cpio xz-utils'
 packages_nginx='libcrypt1 libpcre2-8-0 libssl3 zlib1g'
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What is shipped for systemd: the configuration names every option and is accepted, the units are well-formed and as closed as they claim to be.
+# What is shipped for systemd: the configuration names every option and is accepted, the pages describe every option, the units are well-formed and as closed
+# as they claim to be.
 set -u
 build=${PODKIN_BUILD_ROOT:-build}
 source=${PODKIN_SOURCE_ROOT:-.}
@@ -41,6 +42,43 @@ sed -E 's/^#([a-z-]+) = (.+)$/\1 = \2/' "$source/systemd/collector.conf" | grep 
 echo 'peer-user = root' >>"$dir/collector.conf"
 "$build/collector/podkin-collector" --config "$dir/collector.conf" --check >"$dir/out" 2>&1
 told $? 'collector.conf is accepted with every default written out' "$(cat "$dir/out")"
+
+# described PAGE: the long options that a page of the manual describes.
+described() {
+    grep '^\.It ' "$source/systemd/man/$1" | grep -oE 'Fl Fl [a-z0-9-]+' | sed 's/^Fl Fl //' | sort -u
+}
+
+# helped PROGRAM [ARGUMENT…]: those that its help lists.
+helped() {
+    "$@" | grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' | sed 's/^.*--//'
+}
+
+# same_options PAGE TEXT: the page and $dir/helped.
+same_options() {
+    sort -u -o "$dir/helped" "$dir/helped"
+    described "$1" >"$dir/described"
+    differ=$(diff "$dir/helped" "$dir/described" | sed -n 's/^< /only in the help: --/p; s/^> /only in the page: --/p')
+    [ -s "$dir/helped" ] && [ -z "$differ" ]
+    told $? "$1 describes the options of $2, each and no other" "$differ"
+}
+
+helped "$build/collector/podkin-collector" --help >"$dir/helped"
+same_options podkin-collector.8 podkin-collector
+helped "$build/enricher/podkin-enricher" --help >"$dir/helped"
+same_options podkin-enricher.8 podkin-enricher
+helped "$build/tests/load/podkin-load" --help >"$dir/helped"
+same_options podkin-load.1 podkin-load
+commands=$("$build/enricher/podkin" --help | sed -n 's/^  podkin \([a-z]*\) .*/\1/p' | sort -u | grep -vx help)
+for command in $commands; do
+    helped "$build/enricher/podkin" help "$command"
+done >"$dir/helped"
+same_options podkin.1 podkin
+missing=$(for command in $commands; do grep -qE "^\.Ss podkin $command( |\$)" "$source/systemd/man/podkin.1" || echo "$command"; done)
+[ -n "$commands" ] && [ -z "$missing" ]
+told $? 'podkin.1 describes every command' "missing: $missing"
+missing=$(for command in $commands; do grep -qE "'[a-z ]*\b$command\b" "$source/systemd/podkin.bash-completion" || echo "$command"; done)
+[ -z "$missing" ]
+told $? 'the completion knows every command' "missing: $missing"
 
 if command -v systemd-analyze >/dev/null; then
     for side in collector:1.5 enricher:1.0; do

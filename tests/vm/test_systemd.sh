@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2317 # functions that until_true calls
+# The Debian package in a system with systemd: installed, at work, killed, reloaded, upgraded under load, removed, purged and installed again.
+# time-out: 900
+# payload: build/packages/podkin_*.deb
+# payload: systemd/podkin-collector.service.d/kprobes.conf
+# shellcheck source=tests/vm/lib.sh
+. "$PODKIN_SOURCE_ROOT/tests/vm/lib.sh"
+
+log=/var/log/podkin/events.log
+uid=5a1c7c1e-0d5b-4f7c-9a3e-2b1d6f0a9c11
+container=$(printf '%064d' 7)
+cgroup=/sys/fs/cgroup/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod$(echo $uid | tr - _).slice/cri-containerd-$container.scope
+# This version and a later one.
+next=$(echo "$build"/packages/podkin_*+next_*.deb)
+first=$(printf '%s\n' "$build"/packages/podkin_*.deb | grep -vF '+next')
+
+# ---- units ----------------------------------------------------------------------------------------------------
+
+show() {
+    systemctl show -P "$2" "podkin-$1.service"
+}
+
+main_pid() {
+    show "$1" MainPID
+}
+
+active() {
+    [ "$(show "$1" ActiveState)/$(show "$1" SubState)" = active/running ]
+}
+
+both_active() {
+    active collector && active enricher
+}
+
+# process SIDE FIELD: of /proc/PID/status.
+process() {
+    sed -n "s/^$2:[[:space:]]*//p" "/proc/$(main_pid "$1")/status"
+}
+
+other_pid() {
+    [ "$(main_pid "$1")" != "$2" ] && [ "$(main_pid "$1")" != 0 ] && active "$1"
+}
+
+# at_most NUMBER LIMIT
+at_most() {
+    echo "$1 $2" | awk 'NF != 2 { exit 1 } { exit !($1 <= $2) }'
+}
+
+# ---- load -----------------------------------------------------------------------------------------------------
+
+# load NAME: until load_end, one process after the other in a Pod's cgroup, each with a number of its own. Some tens a second: emulation is slow, and jq reads
+# the log again and again.
+load() {
+    load_name=$1
+    rm -f /tmp/load-stop /tmp/load-last
+    # shellcheck disable=SC2016 # of the inner shell
+    busybox sh -c 'echo $$ >"$1/cgroup.procs"; i=0
+        while [ ! -e /tmp/load-stop ]; do i=$((i + 1)); /bin/busybox true "$2-$i"; sleep 0.03; done
+        echo $i >/tmp/load-last' sh "$cgroup" "$1" &
+    load_pid=$!
+}
+
+load_end() {
+    : >/tmp/load-stop
+    wait "$load_pid"
+    load_count=$(cat /tmp/load-last)
+}
+
+# numbers TYPE: which processes of the load are in the log, complete with their Pod, ascending.
+numbers() {
+    cat /var/log/podkin/events.log* 2>/dev/null | grep -F "true $load_name-" |
+        jq -r "select(.process_$1.process.pod.name == \"web-1\" and .process_$1.process.pod.container.name == \"nginx\") | .process_$1.process.arguments" 2>/dev/null |
+        sed -n "s/^true $load_name-//p" | sort -nu
+}
+
+# By grep alone: it is asked again and again. What is counted in the end, numbers() reads as JSON.
+seen() {
+    cat /var/log/podkin/events.log* 2>/dev/null | grep -F "\"true $load_name-$2\"" | grep "^{\"process_$1\"" | grep -q '"name":"web-1"'
+}
+
+# missing TYPE: the numbers that are not there.
+missing() {
+    numbers "$1" >"$results/numbers"
+    seq "$load_count" | grep -vxFf "$results/numbers"
+}
+
+# none_missing TEXT: of the load's exec and exit events.
+none_missing() {
+    for type in exec exit; do
+        equal "$1: $type: of $load_count none is missing" "$(missing $type | sed 11,\$d | tr '\n' ' ')" ''
+    done
+}
+
+# only_gap_missing TEXT: what is missing came one after the other.
+only_gap_missing() {
+    missing exec >"$results/$load_name.missing"
+    gap=$(wc -l <"$results/$load_name.missing")
+    [ "$gap" = 0 ] || [ $(($(sed -n '$p' "$results/$load_name.missing") - $(sed -n 1p "$results/$load_name.missing") + 1)) = "$gap" ]
+    told $? "only what came while $1 is missing: $gap of $load_count, one after the other"
+}
+
+# Waits for the last process's exit: nothing overtakes within a process, and little between them.
+load_is_written() {
+    until_true 60 seen exit "$load_count"
+}
+
+# ---- installed ------------------------------------------------------------------------------------------------
+
+# As a container runtime leaves them: by them the source "logdir" of the shipped configuration knows the Pod.
+mkdir -p "/var/log/pods/shop_web-1_$uid/nginx" /var/log/containers "$cgroup"
+: >"/var/log/pods/shop_web-1_$uid/nginx/0.log"
+ln -s "/var/log/pods/shop_web-1_$uid/nginx/0.log" "/var/log/containers/web-1_shop_nginx-$container.log"
+check 'the package is installed, its dependencies are there' dpkg -i "$first" || bail 'no package, nothing to see'
+check 'both units are active' until_true 90 both_active
+[ "$(show collector NRestarts)$(show enricher NRestarts)" = 00 ]
+told $? 'neither had to be restarted'
+for user in podkin podkin-collector; do
+    equal "user $user cannot log in" "$(getent passwd $user | cut -d: -f7)" /usr/sbin/nologin
+done
+for side in collector enricher; do
+    equal "$side: Type=notify" "$(show $side Type)" notify
+    equal "$side: enabled" "$(systemctl is-enabled podkin-$side)" enabled
+    limit=1.5
+    [ $side = collector ] || limit=1.0
+    systemd-analyze security --no-pager podkin-$side.service >"$results/security-$side"
+    level=$(sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p' "$results/security-$side")
+    at_most "$level" $limit
+    told $? "$side: exposure $level, at most $limit"
+    equal "$side: NoNewPrivs" "$(process $side NoNewPrivs)" 1
+    equal "$side: Seccomp" "$(process $side Seccomp)" 2
+    at_most 2 "$(process $side Seccomp_filters)"
+    told $? "$side: the unit's filter and its own"
+    equal "$side: no capability is left" "$(process $side CapEff)$(process $side CapPrm)$(process $side CapInh)$(process $side CapAmb)" "$(printf '%064d' 0)"
+    watchdog=$(show $side WatchdogTimestampMonotonic)
+    eval "watchdog_$side=$watchdog"
+done
+equal 'collector: can gain two capabilities at most, CAP_BPF and CAP_PERFMON' "$(process collector CapBnd)" 000000c000000000
+equal 'enricher: can gain none' "$(process enricher CapBnd)" 0000000000000000
+equal 'collector runs as its user' "$(process collector Uid | cut -f1)" "$(id -u podkin-collector)"
+equal 'enricher runs as its user' "$(process enricher Uid | cut -f1)" "$(id -u podkin)"
+equal "the sockets' folder" "$(stat -c '%A %U:%G' /run/podkin)" 'drwxrwxr-t podkin-collector:podkin-collector'
+equal "the collector's socket" "$(stat -c '%A %U:%G' /run/podkin/collector.sock)" 'srw-rw---- podkin-collector:podkin'
+equal 'the socket of events' "$(stat -c '%A %U:%G' /run/podkin/events.sock)" 'srw-rw---- podkin:podkin'
+
+# ---- at work --------------------------------------------------------------------------------------------------
+
+load first
+until_true 60 seen exit 20
+told $? 'exec and exit of what runs in a Pod are in the log, with the Pod'
+load_end
+check 'the last one, too' load_is_written
+none_missing 'at work'
+[ "$(cat $log* | jq -r 'select(.process_fork.process.pod.name == "web-1") | 1' 2>/dev/null | wc -l)" -ge "$load_count" ]
+told $? 'forks are there, with the Pod'
+equal 'the log is the enricher'"'"'s' "$(stat -c '%U:%G' $log)" podkin:podkin
+check 'podkin status answers root' podkin status
+check 'podkin status answers a member of the group podkin' setpriv --reuid=65534 --regid=65534 --groups="$(getent group podkin | cut -d: -f3)" podkin status
+! setpriv --reuid=65534 --regid=65534 --clear-groups podkin status >/dev/null 2>&1
+told $? 'podkin status answers nobody else'
+# shellcheck disable=SC2016 # of the inner shell
+! setpriv --reuid=65534 --regid=65534 --groups="$(getent group podkin | cut -d: -f3)" sh -c ': >/run/podkin/made' 2>/dev/null
+told $? "a member of the group podkin puts nothing in the sockets' folder"
+podkin status -o json >"$results/status.json"
+equal 'what was received was emitted, held or dropped for a reason' "$(jq .books.balanced "$results/status.json")" true
+
+# ---- killed ---------------------------------------------------------------------------------------------------
+
+load enricher-killed
+until_true 60 seen exec 5
+pid=$(main_pid enricher)
+kill -KILL "$pid"
+check 'a killed enricher is started again' until_true 60 other_pid enricher "$pid"
+sleep 2
+load_end
+check 'the events go on' load_is_written
+none_missing 'enricher killed'
+
+load collector-killed
+until_true 60 seen exec 5
+pid=$(main_pid collector) enricher_pid=$(main_pid enricher)
+kill -KILL "$pid"
+check 'a killed collector is started again' until_true 60 other_pid collector "$pid"
+sleep 2
+load_end
+check 'the events go on after the collector was killed' load_is_written
+equal 'the enricher stays' "$(main_pid enricher)" "$enricher_pid"
+only_gap_missing 'no collector ran'
+
+# ---- reload, drop-in, watchdog --------------------------------------------------------------------------------
+
+pid=$(main_pid collector)
+mv $log $log.moved
+check 'reload of both' systemctl reload podkin-collector podkin-enricher
+check 'the log is opened anew' until_true 20 test -e $log
+equal 'by the same processes' "$(main_pid collector) $(main_pid enricher)" "$pid $enricher_pid"
+moved() {
+    [ "$(show "$1" WatchdogTimestampMonotonic)" -gt "$2" ]
+}
+# shellcheck disable=SC2154 # by eval
+for side in collector:$watchdog_collector enricher:$watchdog_enricher; do
+    check "${side%:*}: the watchdog is fed" until_true 40 moved "${side%:*}" "${side#*:}"
+done
+
+mkdir -p /etc/systemd/system/podkin-collector.service.d
+cp /payload/systemd/podkin-collector.service.d/kprobes.conf /etc/systemd/system/podkin-collector.service.d/
+systemctl daemon-reload
+check 'with kprobes.conf the collector starts' systemctl restart podkin-collector
+equal 'with kprobes.conf it may keep CAP_SYS_ADMIN' "$(process collector CapBnd)" 000000c000200000
+equal 'with kprobes.conf and no policy it keeps nothing' "$(process collector CapEff)" 0000000000000000
+systemd-analyze security --no-pager podkin-collector.service >"$results/security-kprobes"
+note "exposure with kprobes.conf: $(sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p' "$results/security-kprobes")"
+rm -r /etc/systemd/system/podkin-collector.service.d
+systemctl daemon-reload
+systemctl restart podkin-collector
+check 'without it again' until_true 60 both_active
+
+# ---- upgraded -------------------------------------------------------------------------------------------------
+
+load upgraded
+until_true 60 seen exec 5
+pid=$(main_pid collector) enricher_pid=$(main_pid enricher)
+check 'the next version is installed under load' dpkg -i "$next"
+check 'both run' until_true 60 both_active
+[ "$(main_pid collector)" != "$pid" ] && [ "$(main_pid enricher)" != "$enricher_pid" ]
+told $? 'both are new processes'
+sleep 2
+load_end
+check 'the events go on after the upgrade' load_is_written
+only_gap_missing 'the collector restarted'
+journalctl -b --no-pager -o cat -u podkin-collector -u podkin-enricher >"$results/journal"
+equal 'no step of a sandbox was refused' "$(grep -E 'sandbox|Operation not permitted|giving up' "$results/journal")" ''
+
+# ---- removed, purged, installed again -------------------------------------------------------------------------
+
+# left: files that are podkin's.
+left() {
+    find / -xdev \( -path /payload -o -path /results -o -path /proc -o -path /sys -o -path /tmp \) -prune -o -iname '*podkin*' -print |
+        grep -vE '^/var/lib/podkin-vm|podkin-vm(\.service)?$|^/var/lib/systemd/deb-systemd-(helper|user)' | sort | tr '\n' ' '
+    ls -d /run/podkin /var/lib/systemd/deb-systemd-helper-*/*podkin* 2>/dev/null
+}
+
+echo '# changed' >>/etc/podkin/enricher.conf
+check 'removed' dpkg -r podkin
+[ -z "$(pgrep podkin-coll)$(pgrep podkin-enri)" ]
+told $? 'nothing runs any more'
+[ -e /etc/podkin/enricher.conf ] && [ -e $log ] && [ ! -e /run/podkin ]
+told $? 'configuration and log stay, sockets do not'
+check 'installed again' dpkg -i "$next"
+check 'both are active again' until_true 60 both_active
+equal 'the changed configuration is still there' "$(tail -n 1 /etc/podkin/enricher.conf)" '# changed'
+load again
+until_true 60 seen exec 3
+told $? 'events again'
+load_end
+check 'purged' dpkg -P podkin
+[ -z "$(pgrep podkin-coll)$(pgrep podkin-enri)" ]
+told $? 'nothing runs after the purge'
+equal 'no file is left' "$(left)" ''
+equal 'the user stays' "$(id -un podkin)" podkin
+find /sys/fs/cgroup/kubepods.slice -depth -type d -exec rmdir {} +
+done_testing
