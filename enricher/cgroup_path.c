@@ -24,6 +24,7 @@ struct name {
 
 struct walk {
     struct cgroup_identity *found;
+    struct cgroup_shape shape;
     bool below_kubepods;
     bool at_start;    /* nothing but ".." and QoS names so far */
     bool only_dotdot; /* nothing but "..", and at least one */
@@ -35,16 +36,19 @@ struct walk {
 
 enum prefix_kind { PREFIX_UNKNOWN, PREFIX_ENGINE, PREFIX_CRI, PREFIX_MONITOR };
 
-static const struct {
+static const struct known_prefix {
     const char *text;
     enum prefix_kind kind;
+    const char *runtime;
 } known_prefixes[] = {
-    {"cri-containerd", PREFIX_CRI},
-    {"crio", PREFIX_CRI},
-    {"docker", PREFIX_ENGINE},
-    {"libpod", PREFIX_ENGINE},
-    {"libpod-payload", PREFIX_ENGINE}, /* podman --cgroups=split */
-    {"nerdctl", PREFIX_ENGINE},
+    {"cri-containerd", PREFIX_CRI, "containerd"},
+    {"crio", PREFIX_CRI, "cri-o"},
+    {"crio-conmon", PREFIX_MONITOR, "cri-o"},
+    {"docker", PREFIX_ENGINE, "docker"},
+    {"libpod", PREFIX_ENGINE, "podman"},
+    {"libpod-conmon", PREFIX_MONITOR, "podman"},
+    {"libpod-payload", PREFIX_ENGINE, "podman"}, /* podman --cgroups=split */
+    {"nerdctl", PREFIX_ENGINE, "containerd"},
 };
 
 static bool name_is(struct name name, const char *text)
@@ -159,6 +163,7 @@ static void enter_pod(struct walk *walk, struct name uid)
     walk->in_pod = true;
     found->role = CGROUP_ROLE_NONE;
     memset(found->container_id, 0, sizeof(found->container_id)); /* of a node in a container */
+    walk->shape.runtime = NULL;
     if (is_uuid(uid)) {
         memcpy(found->pod_uid, uid.data, uid.size);
         found->pod_uid[8] = found->pod_uid[13] = found->pod_uid[18] = found->pod_uid[23] = '-';
@@ -182,6 +187,7 @@ static bool take_pod_slice(struct walk *walk, struct name name)
                 (void)cut_start(&rest, "besteffort-");
             if (cut_start(&rest, "pod") && rest.size > 0) {
                 walk->slice_pod = true;
+                walk->shape.driver = "systemd";
                 enter_pod(walk, rest);
                 return true;
             }
@@ -201,25 +207,27 @@ static bool take_pod_folder(struct walk *walk, struct name name)
         return false;
     if (!walk->below_kubepods && !(walk->at_start && (is_uuid(name) || is_config_hash(name))))
         return false;
+    walk->shape.driver = "cgroupfs";
     enter_pod(walk, name);
     return true;
 }
 
-static enum prefix_kind prefix_kind(struct name prefix)
+static struct known_prefix find_prefix(struct name prefix)
 {
-    if (name_is(prefix, "conmon") || name_ends(prefix, "-conmon"))
-        return PREFIX_MONITOR;
     for (size_t i = 0; i < sizeof(known_prefixes) / sizeof(known_prefixes[0]); i++) {
         if (name_is(prefix, known_prefixes[i].text))
-            return known_prefixes[i].kind;
+            return known_prefixes[i];
     }
-    return PREFIX_UNKNOWN;
+    if (name_is(prefix, "conmon") || name_ends(prefix, "-conmon"))
+        return (struct known_prefix){.kind = PREFIX_MONITOR};
+    return (struct known_prefix){.kind = PREFIX_UNKNOWN};
 }
 
 static void enter_container(struct walk *walk, struct name prefix, const char *id, bool scope)
 {
     struct cgroup_identity *found = walk->found;
-    enum prefix_kind kind = prefix_kind(prefix);
+    struct known_prefix known = find_prefix(prefix);
+    enum prefix_kind kind = known.kind;
 
     if (kind == PREFIX_UNKNOWN && !walk->in_pod && !(prefix.size == 0 && walk->only_dotdot))
         return;
@@ -227,6 +235,7 @@ static void enter_container(struct walk *walk, struct name prefix, const char *i
     if (found->container_id[0])
         return; /* engine in engine: the outer one stands */
     memcpy(found->container_id, id, CONTAINER_ID_MAX);
+    walk->shape.runtime = known.runtime;
     if (kind == PREFIX_MONITOR)
         found->role = CGROUP_ROLE_MONITOR;
     else if (walk->slice_pod && !scope && name_is(prefix, "crio"))
@@ -260,8 +269,8 @@ static void take_triple(struct walk *walk, struct name name, const char *colon)
         return;
     prefix = (struct name){rest.data, (size_t)(second - rest.data)};
     id = (struct name){second + 1, rest.size - prefix.size - 1};
-    if (!walk->in_pod && cut_end(&slice, ".slice"))
-        (void)take_pod_slice(walk, slice);
+    if (!walk->in_pod && cut_end(&slice, ".slice") && take_pod_slice(walk, slice))
+        walk->shape.driver = "cgroupfs"; /* a systemd driver would have made a slice and a scope of it */
     if (id.size == CONTAINER_ID_MAX && is_container_id(id.data))
         enter_container(walk, prefix, id.data, true);
 }
@@ -291,7 +300,7 @@ static void take_component(struct walk *walk, struct name name)
     take_container(walk, name);
 }
 
-void cgroup_path_parse(const char *path, size_t size, struct cgroup_identity *ret)
+static struct cgroup_shape walk_path(const char *path, size_t size, struct cgroup_identity *ret)
 {
     struct walk walk = {.found = ret, .at_start = true, .has_colon = size > 0 && memchr(path, ':', size)};
     const char *at = path, *end = path + size;
@@ -312,6 +321,19 @@ void cgroup_path_parse(const char *path, size_t size, struct cgroup_identity *re
         walk.at_start = walk.at_start && (name_is(name, "burstable") || name_is(name, "besteffort"));
         walk.only_dotdot = false;
     }
+    return walk.shape;
+}
+
+void cgroup_path_parse(const char *path, size_t size, struct cgroup_identity *ret)
+{
+    (void)walk_path(path, size, ret);
+}
+
+struct cgroup_shape cgroup_path_shape(const char *path, size_t size)
+{
+    struct cgroup_identity identity;
+
+    return walk_path(path, size, &identity);
 }
 
 const char *cgroup_role_name(enum cgroup_role role)

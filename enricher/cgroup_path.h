@@ -25,6 +25,13 @@ struct cgroup_identity {
     char container_id[CONTAINER_ID_MAX + 1]; /* "" when none */
 };
 
+/* Who made the path, by its shape: for people, nothing goes by it. */
+struct cgroup_shape {
+    const char *driver;  /* of the Pod's cgroup: "systemd", "cgroupfs"; NULL: no Pod */
+    const char *runtime; /* "containerd", "cri-o", "docker", "podman"; NULL: the path does not say */
+};
+
 /* path: need not be NUL-terminated. Always fills *ret. */
 void cgroup_path_parse(const char *path, size_t size, struct cgroup_identity *ret);
+struct cgroup_shape cgroup_path_shape(const char *path, size_t size);
 const char *cgroup_role_name(enum cgroup_role role); /* none pod container sandbox monitor */

@@ -238,3 +238,32 @@ size_t owed_drop(struct owed_book *book, struct container *container)
     trim(container);
     return count;
 }
+
+static uint64_t sum_events(const uint64_t events[OWED_TYPES])
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < OWED_TYPES; i++)
+        sum += events[i];
+    return sum;
+}
+
+struct owed_sum owed_sum(const struct container *container, const struct process *process)
+{
+    const struct owed_list *list = container->owed;
+    struct owed_sum sum = {0};
+
+    if (!list)
+        return sum;
+    for (int step = OWED_NOTHING; step < OWED_COMPLETE; step++) {
+        for (const struct owed *owed = list->queues[step].first; owed; owed = owed->next) {
+            sum.executions++;
+            sum.events += sum_events(owed->events);
+            if (owed->pid == process->tgid && owed->image_start_ns == process->image_start_ns)
+                sum.own = owed;
+        }
+    }
+    sum.has_others = list->has_others;
+    sum.other_events = sum_events(list->other_events);
+    return sum;
+}

@@ -81,3 +81,11 @@ void owed_told(struct owed_book *book, struct container *container, enum owed_st
 void owed_others_told(struct container *container, enum owed_step step);
 /* Nobody will be told: the container goes. Returns how many were owed a line, all others together counted as one. */
 size_t owed_drop(struct owed_book *book, struct container *container);
+
+struct owed_sum {
+    uint64_t executions, events; /* that are owed a line each, and what they left incomplete */
+    uint64_t other_events;       /* that one line for the whole container corrects (W2) */
+    bool has_others;
+    const struct owed *own; /* of this process; NULL: none. Borrowed */
+};
+struct owed_sum owed_sum(const struct container *container, const struct process *process);

@@ -17,6 +17,8 @@ struct message {
     bool present;
     bool gone;           /* the source said so; the fields stay for the grace time */
     uint64_t generation; /* of the source's lists: when it was last told */
+    uint64_t first_ns, last_ns;
+    uint64_t since_ns[POD_FIELD_CONTAINER]; /* of the fields that it has now; containers have their own */
 };
 
 struct pod_private {
@@ -312,6 +314,40 @@ static int compute_view(const struct pod *pod, enum pod_source source, const str
     return 0;
 }
 
+static bool has_field(const struct pod *pod, enum pod_source source, enum pod_field field)
+{
+    switch (field) {
+    case POD_FIELD_NAME:
+        return pod->namespace_ && pod->name;
+    case POD_FIELD_LABELS:
+        return source > POD_SOURCE_LOGDIR;
+    default:
+        return pod->workload;
+    }
+}
+
+/* Since when the source has told what it tells now. `slot` still has what it told before. */
+static void date_message(struct message *slot, enum pod_source source, struct pod *message, uint64_t now_ns)
+{
+    if (!slot->present)
+        slot->first_ns = now_ns;
+    slot->last_ns = now_ns;
+    for (int field = 0; field < POD_FIELD_CONTAINER; field++) {
+        if (!has_field(message, source, (enum pod_field)field))
+            slot->since_ns[field] = 0;
+        else if (slot->since_ns[field] == 0)
+            slot->since_ns[field] = now_ns;
+    }
+    for (size_t i = 0; i < message->container_count; i++) {
+        struct pod_container *now = &message->containers[i];
+        const struct pod_container *before =
+            slot->present ? pod_find_container_by_name(&slot->pod, now->name) : NULL;
+        bool same = before && before->id && now->id && strcmp(before->id, now->id) == 0;
+
+        now->id_since_ns = same ? before->id_since_ns : now->id ? now_ns : 0;
+    }
+}
+
 /* Takes `message` and `view`. */
 static int apply(struct pod *pod, enum pod_source source, struct pod *message, struct pod *view, size_t bytes,
     uint64_t now_ns)
@@ -323,6 +359,7 @@ static int apply(struct pod *pod, enum pod_source source, struct pod *message, s
     int r;
 
     unlink_keys(pod);
+    date_message(slot, source, message, now_ns);
     pod_clear(&slot->pod);
     slot->pod = *message;
     slot->present = true;
@@ -449,6 +486,36 @@ bool pod_status_has(const struct pod *pod, const char *container_id)
             return true;
     }
     return false;
+}
+
+const char *pod_field_name(enum pod_field field)
+{
+    static const char *const names[POD_FIELD_COUNT] = {"name", "labels", "workload", "container"};
+
+    return names[field];
+}
+
+bool pod_get_told(
+    const struct pod *pod, enum pod_source source, const char *container_id, struct pod_told *ret)
+{
+    const struct message *message = &pod->private->messages[source];
+    const struct pod_container *container;
+
+    *ret = (struct pod_told){0};
+    if (!message->present)
+        return false;
+    ret->first_ns = message->first_ns;
+    ret->last_ns = message->last_ns;
+    ret->gone = message->gone;
+    for (int field = 0; field < POD_FIELD_CONTAINER; field++) {
+        ret->has[field] = has_field(&message->pod, source, (enum pod_field)field);
+        ret->since_ns[field] = message->since_ns[field];
+    }
+    container = container_id && *container_id ? pod_find_container(&message->pod, container_id) : NULL;
+    ret->has[POD_FIELD_CONTAINER] = container;
+    if (container && container->id && strcmp(container->id, container_id) == 0)
+        ret->since_ns[POD_FIELD_CONTAINER] = container->id_since_ns;
+    return true;
 }
 
 void pod_ref(struct pod *pod)

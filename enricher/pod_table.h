@@ -42,6 +42,7 @@ struct pod_container {
     char *image; /* as the status names it, else as the spec does */
     char *image_id;
     uint64_t started_unix_ns; /* 0: not known */
+    uint64_t id_since_ns;     /* the table's own: since when the source tells this id; 0: not known */
     enum pod_container_kind kind;
     bool privileged;
 };
@@ -110,6 +111,18 @@ const struct pod_container *pod_find_container(const struct pod *pod, const char
 /* Whether a source that tells all of a Pod's containers together has told this id: not the log directory, where one name
  * comes after the other. Of a Pod of the table. */
 bool pod_status_has(const struct pod *pod, const char *container_id);
+/* What one source contributes to a Pod of the table, and since when (boot time) without a break. */
+enum pod_field { POD_FIELD_NAME, POD_FIELD_LABELS, POD_FIELD_WORKLOAD, POD_FIELD_CONTAINER, POD_FIELD_COUNT };
+const char *pod_field_name(enum pod_field field); /* name labels workload container */
+struct pod_told {
+    uint64_t first_ns, last_ns;         /* it told of the Pod at all */
+    bool gone;                          /* it says that the Pod is */
+    bool has[POD_FIELD_COUNT];          /* LABELS: it decides on them, even when there are none */
+    uint64_t since_ns[POD_FIELD_COUNT]; /* 0: it has not, or (the id of an earlier run) not kept */
+};
+/* false: it has told nothing. CONTAINER is the one of container_id; NULL or "": none. */
+bool pod_get_told(
+    const struct pod *pod, enum pod_source source, const char *container_id, struct pod_told *ret);
 void pod_ref(struct pod *pod);
 void pod_unref(struct pod *pod);
 size_t pod_table_count(const struct pod_table *table);

@@ -18,7 +18,8 @@ struct source_state {
     enum pod_source kind;
     const char *where;        /* as configured; borrowed */
     bool ready;               /* has answered at least once (or can't, see last_error) */
-    uint64_t last_success_ns; /* 0: never */
+    uint64_t last_request_ns; /* when it was asked or looked at last; 0: never */
+    uint64_t last_success_ns; /* when it last told anything, or said that all is as it was; 0: never */
     uint64_t requests, failures, pods_seen;
     uint64_t ignored;     /* names or items that were not what they should be */
     char last_error[160]; /* "" when the last attempt went well; says what to do about it */

@@ -243,6 +243,7 @@ static void on_time(void *arg, uint64_t now_ns)
     api->stopped_by = -1;
     api->stopped_gone = false;
     api->state.requests++;
+    api->state.last_request_ns = now_ns;
     if (!apiserver_prepare(api)) {
         apiserver_clear_request(api);
         api->state.ready = true;

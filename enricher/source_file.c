@@ -194,6 +194,7 @@ static void begin_reading(struct source_file *file)
     struct stat now;
 
     file->changed = file->look = false;
+    file->state.last_request_ns = loop_now(file->loop);
     /* Not to be stopped by a FIFO that somebody put there. */
     fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &now) < 0) {
@@ -205,8 +206,11 @@ static void begin_reading(struct source_file *file)
         file->last = (struct stat){0};
         return;
     }
-    if (!changed && same_file(&now, &file->last))
+    if (!changed && same_file(&now, &file->last)) {
+        if (file->state.ready && !file->state.last_error[0])
+            file->state.last_success_ns = file->state.last_request_ns;
         return;
+    }
     file->state.requests++;
     file->last = now;
     if (!S_ISREG(now.st_mode)) {

@@ -264,6 +264,7 @@ static void on_time(void *arg, uint64_t now_ns)
     };
 
     kubelet->state.requests++;
+    kubelet->state.last_request_ns = now_ns;
     kubelet->started_ns = now_ns;
     kubelet->asked = false;
     kubelet->in_flight = true;

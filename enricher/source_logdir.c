@@ -110,6 +110,7 @@ static void tell_pods(struct source_logdir *logdir)
             continue;
         }
         pod->news = false;
+        logdir->state.last_success_ns = now_ns;
         for (size_t i = 0; i < pod->told.container_count; i++)
             pod_container_clear_old_ids(&pod->told.containers[i]);
     }
@@ -263,6 +264,7 @@ static void scan(struct source_logdir *logdir)
     logdir->scan++;
     logdir->scanned_ns = loop_now(logdir->loop);
     logdir->state.requests++;
+    logdir->state.last_request_ns = logdir->scanned_ns;
     logdir->failed = false;
     logdir->watch_error = 0;
     watch_again(logdir, &logdir->root_watch, logdir->root, WATCH_ROOT);

@@ -2,6 +2,7 @@
 #include "enricher/cli/explain.h"
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,35 @@ static const char *member(const json_t *object, const char *name, char number[32
     return json_string_value(value);
 }
 
+/* "asked_ns": 1234567890 as "asked: boot_ns 1234567890, 2.104 s ago". */
+static void append_time(struct text *out, const char *name, int64_t ns, int64_t now_ns)
+{
+    int64_t apart_ns = now_ns > ns ? now_ns - ns : ns - now_ns;
+
+    text_append_string(out, "    ");
+    for (size_t i = 0; i + 3 < strlen(name); i++)
+        text_append_neutral(out, name[i] == '_' ? " " : &name[i], 1);
+    text_append_format(out, ": boot_ns %" PRId64 ", ", ns);
+    text_append_format(out,
+        now_ns >= ns ? "%" PRId64 ".%03" PRId64 " s ago\n" : "in %" PRId64 ".%03" PRId64 " s\n",
+        apart_ns / 1000000000, apart_ns / 1000000 % 1000);
+}
+
+static void append_times(struct text *out, json_t *step, int64_t now_ns)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(step, name, value)
+    {
+        size_t size = strlen(name);
+
+        if (size > 3 && strcmp(name + size - 3, "_ns") == 0 && json_is_integer(value) &&
+            json_integer_value(value) > 0)
+            append_time(out, name, json_integer_value(value), now_ns);
+    }
+}
+
 int explain_show_answer(const char *answer, size_t size, struct text *out)
 {
     json_t *root = json_loadb(answer, size, 0, NULL);
@@ -87,6 +117,7 @@ int explain_show_answer(const char *answer, size_t size, struct text *out)
 
         append_step(out, (unsigned)i + 1, title ? title : "?", member(step, "value", value),
             member(step, "source", source), member(step, "missing", missing));
+        append_times(out, step, json_integer_value(json_object_get(root, "now_ns")));
     }
     json_decref(root);
     return r;
@@ -135,6 +166,7 @@ int explain_show_locally(const char *proc, pid_t pid, struct text *out)
 {
     char path[PATH_MAX + 8] = "", number[16];
     struct cgroup_identity identity;
+    struct cgroup_shape shape;
     int r = read_cgroup(proc, pid, path);
 
     if (r == -ENODATA)
@@ -152,6 +184,7 @@ int explain_show_locally(const char *proc, pid_t pid, struct text *out)
         append_step(out, 3, "Pod", "none: a process of the host", "the cgroup path", NULL);
         return 0;
     }
+    shape = cgroup_path_shape(path, strlen(path));
     append_step(out, 3, "role", cgroup_role_name(identity.role), "the cgroup path", NULL);
     append_step(out, 4, "Pod UID", identity.pod_uid, "the cgroup path",
         identity.pod_uid[0] ? NULL : "the path does not name it: it is found by the container id");
@@ -159,7 +192,10 @@ int explain_show_locally(const char *proc, pid_t pid, struct text *out)
         identity.container_id[0]
             ? NULL
             : "the path does not name it: the Pod's own cgroup, or a runtime that is not known");
-    append_step(out, 6, "Pod", "", NULL, "namespace and name are known to a running enricher only");
+    append_step(out, 6, "cgroup driver", shape.driver, "the cgroup path", NULL);
+    append_step(out, 7, "runtime", shape.runtime, "the cgroup path",
+        shape.runtime ? NULL : "the path does not name it");
+    append_step(out, 8, "Pod", "", NULL, "namespace and name are known to a running enricher only");
     return 0;
 }
 

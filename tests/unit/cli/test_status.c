@@ -110,3 +110,23 @@ Test(status, explain_tells_from_the_cgroup_what_it_can)
     (void)rmdir(folder);
     text_deinit(&out);
 }
+
+Test(status, explain_shows_times_as_they_are_and_how_far_away)
+{
+    static const char answer[] =
+        "{\"pid\":7,\"now_ns\":5000000000,\"steps\":[{\"step\":\"source file:/p\",\"asked_ns\":2896000000,"
+        "\"told_pod_first_ns\":4999000000,\"missing\":\"x\"},{\"step\":\"waits\",\"until_ns\":"
+        "9223372036854775807,"
+        "\"a\\u001b_ns\":1,\"bad_ns\":\"x\",\"_ns\":3,\"neg_ns\":-1}]}";
+    struct text out = {0};
+
+    cr_assert(eq(int, explain_show_answer(answer, strlen(answer), &out), 0));
+    cr_assert_str_eq(text_terminate(&out), " 1. source file:/p: -\n"
+                                           "    missing: x\n"
+                                           "    asked: boot_ns 2896000000, 2.104 s ago\n"
+                                           "    told pod first: boot_ns 4999000000, 0.001 s ago\n"
+                                           " 2. waits: -\n"
+                                           "    until: boot_ns 9223372036854775807, in 9223372031.854 s\n"
+                                           "    a\\x1b: boot_ns 1, 4.999 s ago\n");
+    text_deinit(&out);
+}

@@ -164,3 +164,151 @@ Test(explain, path_cannot_break_the_reply)
     cr_expect_str_eq(of_step(object, "cgroup path", false), "/a\"\\\x01\uFFFD\n]}");
     json_decref(object);
 }
+
+/* ---- who told what, and when ------------------------------------------------------------------------------- */
+
+static json_t *find_step(json_t *object, const char *name)
+{
+    json_t *step;
+    size_t i;
+
+    json_array_foreach(json_object_get(object, "steps"), i, step)
+    {
+        if (strcmp(json_string_value(json_object_get(step, "step")), name) == 0)
+            return step;
+    }
+    return NULL;
+}
+
+static uint64_t time_of(json_t *object, const char *name, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(find_step(object, name), key));
+}
+
+static const char *source_of(json_t *object, const char *name)
+{
+    const char *source = json_string_value(json_object_get(find_step(object, name), "source"));
+
+    return source ? source : "";
+}
+
+static void tell(enum pod_source source, const char *workload, uint64_t now_ns)
+{
+    struct pod_container container = {.name = STR("main"), .id = STR(ID_A)};
+    struct pod pod = {.uid = STR(UID_A),
+        .namespace_ = STR("shop"),
+        .name = STR("web-1"),
+        .containers = &container,
+        .container_count = 1,
+        .workload = (char *)workload,
+        .workload_kind = STR(workload ? "Deployment" : NULL)};
+
+    cr_assert_eq(pod_table_merge(enricher.pods, source, &pod, now_ns), 0);
+    pipeline_turn(&enricher.pipeline, clock_boot_ns());
+}
+
+Test(explain, each_field_has_the_best_source_that_tells_it_and_since_when)
+{
+    json_t *object;
+
+    feed(make_exec(&record, A1, INIT, CG_A, 1, "/a"));
+    tell(POD_SOURCE_LOGDIR, NULL, 100);
+    object = explain("1001");
+    cr_expect_str_eq(source_of(object, "pod"), "logdir");
+    cr_expect_eq(time_of(object, "pod", "since_ns"), 100);
+    cr_expect_str_eq(source_of(object, "container"), "logdir");
+    cr_expect_neq(*of_step(object, "labels", true), '\0');
+    cr_expect_null(find_step(object, "workload"));
+    json_decref(object);
+    tell(POD_SOURCE_FILE, "web", 200);
+    tell(POD_SOURCE_KUBELET, NULL, 300);
+    tell(POD_SOURCE_KUBELET, NULL, 400);
+    object = explain("1001");
+    cr_expect_str_eq(source_of(object, "labels"), "kubelet");
+    cr_expect_eq(time_of(object, "labels", "since_ns"), 300);
+    cr_expect_str_eq(source_of(object, "container"), "kubelet");
+    cr_expect_str_eq(source_of(object, "workload"), "file");
+    cr_expect_eq(time_of(object, "workload", "since_ns"), 200);
+    cr_expect_str_eq(of_step(object, "workload", false), "Deployment/web");
+    json_decref(object);
+}
+
+Test(explain, driver_and_runtime_are_told_where_the_path_says_them)
+{
+    static const char path[] =
+        "/kubepods.slice/kubepods-pod11111111_1111_4111_8111_111111111111.slice/crio-" ID_A ".scope";
+    json_t *object;
+
+    feed(make_cgroup(&record, RECORD_CGROUP_MKDIR, 9, NONE, 1, path));
+    feed(make_exec(&record, A1, INIT, 9, 1, "/a"));
+    feed(make_exec(&record, A2, INIT, CG_A, 1, "/a"));
+    object = explain("1001");
+    cr_expect_str_eq(of_step(object, "cgroup driver by path", false), "systemd");
+    cr_expect_str_eq(of_step(object, "runtime by path", false), "cri-o");
+    json_decref(object);
+    object = explain("1002");
+    cr_expect_str_eq(of_step(object, "cgroup driver by path", false), "cgroupfs");
+    cr_expect_null(find_step(object, "runtime by path"));
+    json_decref(object);
+}
+
+Test(explain, deadline_is_a_time_ahead_and_over_when_it_has_passed)
+{
+    struct container *container;
+    json_t *object;
+
+    feed(make_exec(&record, A1, INIT, CG_A, 1, "/a"));
+    object = explain("1001");
+    cr_expect_gt(time_of(object, "waits", "until_ns"),
+        (uint64_t)json_integer_value(json_object_get(object, "now_ns")));
+    cr_expect_null(find_step(object, "corrections owed"));
+    json_decref(object);
+    container = process_table_find_pid(&enricher.pipeline.processes, A1.tgid)->container;
+    pipeline_turn(&enricher.pipeline, resolve_deadline_ns(&enricher.pipeline, container) + NS_PER_SEC);
+    object = explain("1001");
+    cr_expect_str_eq(of_step(object, "state", false), "pending_expired");
+    cr_expect_neq(*of_step(object, "state", true), '\0');
+    cr_expect_null(find_step(object, "waits"));
+    cr_expect_str_eq(of_step(object, "corrections owed", false),
+        "1 executions with 1 events, this process among them; 0 events for the container as a whole");
+    json_decref(object);
+    tell_pod("web-1", ID_A);
+    object = explain("1001");
+    cr_expect_null(find_step(object, "corrections owed"));
+    json_decref(object);
+}
+
+#define MISSING_FILE "source file:/nonexistent/pods.json"
+
+static void begin_with_file(void)
+{
+    enricher_kit_start("--source", "file:/nonexistent/pods.json");
+}
+
+Test(explain_sources, source_that_failed_says_when_it_was_asked_and_why, .init = begin_with_file,
+    .fini = enricher_kit_stop)
+{
+    uint64_t until_ns = clock_boot_ns() + 10 * NS_PER_SEC;
+    json_t *object, *source;
+
+    feed(make_exec(&record, A1, INIT, CG_A, 1, "/a"));
+    do {
+        cr_assert_eq(loop_run_once(enricher.loop, clock_boot_ns() + NS_PER_MS), 0);
+        object = explain("1001");
+        source = find_step(object, MISSING_FILE);
+        cr_assert_not_null(source);
+        if (json_object_get(source, "asked_ns"))
+            break;
+        json_decref(object);
+    } while (clock_boot_ns() < until_ns);
+    cr_expect_leq(time_of(object, MISSING_FILE, "asked_ns"),
+        (uint64_t)json_integer_value(json_object_get(object, "now_ns")));
+    cr_expect_null(json_object_get(source, "answered_ns"));
+    cr_expect_not_null(strstr(json_string_value(json_object_get(source, "missing")), "No such file"));
+    json_decref(object);
+    tell(POD_SOURCE_FILE, "web", 200);
+    object = explain("1001");
+    cr_expect_eq(time_of(object, MISSING_FILE, "told_pod_first_ns"), 200);
+    cr_expect_eq(time_of(object, MISSING_FILE, "told_container_ns"), 200);
+    json_decref(object);
+}

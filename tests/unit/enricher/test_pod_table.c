@@ -347,3 +347,48 @@ Test(pod_table, ten_thousand_pods_are_found_again)
     cr_assert_eq(pod_table_count(table), 0);
     cr_assert_eq(stats().bytes, 0);
 }
+
+/* ---- since when ---------------------------------------------------------------------------------------------- */
+
+Test(pod_table, source_has_told_a_field_since_it_first_did_without_a_break)
+{
+    struct pod_told told;
+    struct pod pod;
+
+    cr_assert_eq(tell(POD_SOURCE_KUBELET, make(UID_A, "web", NULL), 10), 0);
+    cr_assert(pod_get_told(pod_table_find(table, UID_A), POD_SOURCE_KUBELET, ID_1, &told));
+    cr_expect_eq(told.since_ns[POD_FIELD_NAME], 10);
+    cr_expect_eq(told.since_ns[POD_FIELD_LABELS], 10);
+    cr_expect_not(told.has[POD_FIELD_WORKLOAD]);
+    cr_expect_not(told.has[POD_FIELD_CONTAINER]);
+    pod = make(UID_A, "web", ID_1);
+    cr_assert_eq(pod_set_string(&pod.workload, "web", POD_MAX_NAME), 0);
+    cr_assert_eq(tell(POD_SOURCE_KUBELET, pod, 20), 0);
+    cr_assert_eq(tell(POD_SOURCE_KUBELET, make(UID_A, "web", NULL), 30), 0);
+    cr_assert(pod_get_told(pod_table_find(table, UID_A), POD_SOURCE_KUBELET, ID_1, &told));
+    cr_expect_eq(told.first_ns, 10);
+    cr_expect_eq(told.last_ns, 30);
+    cr_expect_eq(told.since_ns[POD_FIELD_NAME], 10);
+    cr_expect_eq(told.since_ns[POD_FIELD_CONTAINER], 20, "an id is not unlearned");
+    cr_expect_not(told.has[POD_FIELD_WORKLOAD]);
+    cr_expect_eq(told.since_ns[POD_FIELD_WORKLOAD], 0);
+    cr_expect_not(pod_get_told(pod_table_find(table, UID_A), POD_SOURCE_FILE, ID_1, &told));
+}
+
+Test(pod_table, id_of_an_earlier_run_is_told_without_a_time)
+{
+    struct pod_told told;
+
+    cr_assert_eq(tell(POD_SOURCE_LOGDIR, make(UID_A, "web", ID_1), 10), 0);
+    cr_assert_eq(tell(POD_SOURCE_LOGDIR, make(UID_A, "web", ID_2), 20), 0);
+    cr_assert(pod_get_told(pod_table_find(table, UID_A), POD_SOURCE_LOGDIR, ID_1, &told));
+    cr_expect(told.has[POD_FIELD_CONTAINER]);
+    cr_expect_eq(told.since_ns[POD_FIELD_CONTAINER], 0);
+    cr_expect_not(told.has[POD_FIELD_LABELS]);
+    cr_assert(pod_get_told(pod_table_find(table, UID_A), POD_SOURCE_LOGDIR, ID_2, &told));
+    cr_expect_eq(told.since_ns[POD_FIELD_CONTAINER], 20);
+    pod_table_remove(table, POD_SOURCE_LOGDIR, UID_A, 30);
+    cr_assert(pod_get_told(pod_table_find(table, UID_A), POD_SOURCE_LOGDIR, NULL, &told));
+    cr_expect(told.gone);
+    cr_expect_not(told.has[POD_FIELD_CONTAINER]);
+}

@@ -122,6 +122,8 @@ EITHER_HTTP_TEST(source_apiserver, whole_life_ends_with_no_pod_and_the_old_ids_f
     RUN_UNTIL(bench,
         (pod = pod_table_find(bench->table, "145f0c66-b877-40bc-80af-66a16a25ff1a")) && pod->deleted_ns);
     cr_assert_eq(bench_state(bench).pods_seen, 0);
+    cr_assert_gt(bench_state(bench).last_request_ns, 0);
+    cr_assert_geq(bench_state(bench).last_success_ns, bench_state(bench).last_request_ns);
     cr_assert_eq(pod->container_count, 5);
     cr_assert_eq(pod_find_container_by_name(pod, "app")->old_id_count, 1, "P2");
     assert_table_is(bench, "01-list-empty.json");

@@ -116,6 +116,8 @@ Test(source_file, reads_what_is_there)
     cr_assert_eq(state().kind, POD_SOURCE_FILE);
     cr_assert_eq(state().pods_seen, 1);
     cr_assert_eq(state().requests, 1);
+    cr_assert_gt(state().last_request_ns, 0);
+    cr_assert_geq(state().last_success_ns, state().last_request_ns);
     pass();
     cr_assert_eq(state().requests, 1, "nothing changed, nothing is read");
 }

@@ -337,6 +337,8 @@ Test(source_kubelet, pod_is_known_before_its_list_has_ended)
     bench->script.pause_ms = 300;
     state = run_first(bench);
     cr_assert_gt(state.last_success_ns, bench->first_change_ns + 200 * NS_PER_MS);
+    cr_assert_gt(state.last_request_ns, 0);
+    cr_assert_lt(state.last_request_ns, bench->first_change_ns);
     cr_assert_eq(pod_table_count(bench->table), 2);
     bench_free(bench);
 }

@@ -160,6 +160,8 @@ Test(source_logdir, reads_what_is_there)
     cr_assert_str_eq(pod_table_find(table, HASH)->name, "static-node1");
     cr_assert(state().ready);
     cr_assert_eq(state().pods_seen, 2);
+    cr_assert_gt(state().last_request_ns, 0);
+    cr_assert_geq(state().last_success_ns, state().last_request_ns);
     cr_assert_str_eq(state().last_error, "");
     cr_assert_eq(state().ignored, 0);
 }
