@@ -88,6 +88,7 @@ int hook_raw_syscall(__u64 *ctx)
     if (number != c->syscall || !begin(cookie, c, &s))
         return 0;
     words_of_syscall(s, ctx[0]);
+    s->words[HOOK_WORD_SYSCALL] = number;
     s->words[HOOK_WORD_RETURN] = ctx[1];
     end(ctx, c, s);
     return 0;

@@ -16,6 +16,7 @@
 #define HOOK_WORDS_MAX        12 /* of a raw tracepoint; a function has 6 */
 #define HOOK_WORD_RETURN      HOOK_WORDS_MAX
 #define HOOK_WORD_NONE        0xff
+#define HOOK_WORD_SYSCALL     6 /* of raw system calls, behind the arguments: the number */
 #define HOOK_ARGS             (RECORD_HOOK_ARGS_MAX + 1) /* the last is the return value */
 #define HOOK_SELECTORS_MAX    5
 #define HOOK_MATCHES_MAX      64 /* of all selectors of a hook */

@@ -4,8 +4,10 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -95,6 +97,16 @@ static void try_lsm(struct hook_kernel *kernel)
     }
 }
 
+/* Debian's kernel.perf_event_paranoid of 3 wants CAP_SYS_ADMIN for it. */
+static bool try_perf(void)
+{
+    struct perf_event_attr attr = {
+        .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_DUMMY};
+    CLEANUP_CLOSE int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+
+    return fd >= 0;
+}
+
 static const char *find_tracefs(void)
 {
     if (access("/sys/kernel/tracing/events", X_OK) == 0)
@@ -113,6 +125,7 @@ int hook_kernel_init(struct hook_kernel *ret, const struct probe *probe, char er
     }
     ret->has_fentry =
         try_trampoline(ret->btf, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, "bpf_fentry_test1") == 0;
+    ret->has_perf = try_perf();
     ret->has_kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
     ret->has_multi = try_multi();
     ret->has_uprobe = access("/sys/bus/event_source/devices/uprobe/type", R_OK) == 0;

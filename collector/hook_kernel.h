@@ -13,6 +13,7 @@ struct hook_kernel {
     struct btf *btf; /* owned */
     struct hook_host host;
     const char *tracefs; /* "": not mounted */
+    bool has_perf;       /* perf_event_open(2) is allowed: kprobes, uprobes, tracepoints that are not raw */
     bool has_fentry;     /* and fexit, fmod_ret */
     bool has_kprobe, has_multi, has_uprobe, has_lsm;
     char lsm_reason[128]; /* why not */

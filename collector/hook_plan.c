@@ -8,6 +8,7 @@
 
 #include "collector/hook_plan_btf.h"
 #include "collector/hook_plan_format.h"
+#include "collector/policy_number.h"
 #include "common/cleanup.h"
 
 #if defined(__x86_64__)
@@ -125,6 +126,47 @@ static int plan_raw_tracepoint(struct hook_target *target, const struct hook_ker
     return 0;
 }
 
+/* The fields of a system call's tracepoint have their places: its number, then arguments or result. So the tracepoint of all system calls will do, for
+ * whoever is not allowed perf or cannot read tracefs. */
+#define SYSCALL_FIELD_NUMBER 4
+#define SYSCALL_FIELD_FIRST  5
+
+static void fill_syscall_fields(struct hook_target *target, const struct policy_hook *hook)
+{
+    for (size_t i = 0; i < hook->arg_count; i++) {
+        struct hook_source *source = &target->args[i];
+        uint32_t index = hook->args[i].index;
+
+        *source = (struct hook_source){.word = HOOK_WORD_NONE};
+        if (index == SYSCALL_FIELD_NUMBER)
+            source->word = HOOK_WORD_SYSCALL;
+        else if (target->is_exit && index == SYSCALL_FIELD_FIRST)
+            source->word = HOOK_WORD_RETURN;
+        else if (!target->is_exit && index >= SYSCALL_FIELD_FIRST && index < SYSCALL_FIELD_FIRST + 6)
+            source->word = (uint8_t)(index - SYSCALL_FIELD_FIRST);
+    }
+    target->result.word = HOOK_WORD_NONE;
+}
+
+/* true: *target is it. */
+static bool plan_raw_syscall(
+    struct hook_target *target, const struct hook_kernel *kernel, const struct policy_hook *hook)
+{
+    uint64_t number;
+
+    if ((kernel->has_perf && *kernel->tracefs) || strcmp(target->subsystem, "syscalls") != 0)
+        return false;
+    target->is_exit = strncmp(target->name, "sys_exit_", 9) == 0;
+    if (!target->is_exit && strncmp(target->name, "sys_enter_", 10) != 0)
+        return false;
+    if (!policy_syscall_number(target->name + (target->is_exit ? 9 : 10), &number))
+        return false;
+    target->attach = HOOK_ATTACH_RAW_SYSCALL;
+    target->syscall_number = (int)number;
+    fill_syscall_fields(target, hook);
+    return true;
+}
+
 static int read_format(struct hook_format *ret, const struct hook_target *target,
     const struct hook_kernel *kernel, const struct policy_hook *hook, struct hook_error *error)
 {
@@ -179,6 +221,11 @@ static int plan_tracepoint(struct hook_targets *ret, const struct hook_kernel *k
         return r < 0 ? r : plan_raw_tracepoint(target, kernel, hook, error);
     target->attach = HOOK_ATTACH_TRACEPOINT;
     target->from_process = strcmp(target->subsystem, "syscalls") == 0;
+    if (plan_raw_syscall(target, kernel, hook)) {
+        for (size_t i = 0; i < hook->arg_count && r == 0; i++)
+            r = find_size(target, hook, i, error);
+        return r;
+    }
     r = read_format(&format, target, kernel, hook, error);
     for (size_t i = 0; i < hook->arg_count && r == 0; i++)
         hook_format_source(&target->args[i], &format, hook->args[i].index, (uint8_t)i);

@@ -253,6 +253,8 @@ static int need_engine(struct hooks *hooks, const struct policy *policy, struct 
     if (hooks->engine)
         return 0;
     r = hook_kernel_init(&hooks->kernel, hooks->options.probe, text);
+    if (hooks->options.no_perf)
+        hooks->kernel.has_perf = hooks->kernel.has_kprobe = hooks->kernel.has_uprobe = false;
     if (hooks->options.no_trampolines)
         hooks->kernel.has_fentry = false;
     if (r == 0)

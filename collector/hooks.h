@@ -25,6 +25,7 @@ struct hooks_options {
     uint64_t *seq;       /* the collector's own count: each RECORD_POLICY takes one */
     bool allow_enforcement;
     bool no_trampolines; /* kprobes although fentry and fexit are to be had */
+    bool no_perf;        /* what can be had without perf_event_open(2) only */
     probe_record_fn put; /* takes a RECORD_POLICY for the stream */
     void *put_arg;
 };

@@ -16,12 +16,15 @@ static int keep(const struct record_header *record, size_t size, void *arg)
     return 0;
 }
 
-static struct hook_test *begin(bool allow_enforcement, bool no_trampolines)
+static struct hook_test *begin(bool allow_enforcement, bool no_trampolines, bool no_perf)
 {
     struct hook_test *t = calloc(1, sizeof(*t));
     char error[HOOK_ERROR_MAX] = "";
-    struct hooks_options options = {
-        .allow_enforcement = allow_enforcement, .no_trampolines = no_trampolines, .put = keep, .put_arg = t};
+    struct hooks_options options = {.allow_enforcement = allow_enforcement,
+        .no_trampolines = no_trampolines,
+        .no_perf = no_perf,
+        .put = keep,
+        .put_arg = t};
 
     t->observer = observe_begin();
     t->seq = clock_boot_ns();
@@ -33,12 +36,17 @@ static struct hook_test *begin(bool allow_enforcement, bool no_trampolines)
 
 struct hook_test *hook_test_begin(bool allow_enforcement)
 {
-    return begin(allow_enforcement, false);
+    return begin(allow_enforcement, false, false);
 }
 
 struct hook_test *hook_test_begin_kprobes(bool allow_enforcement)
 {
-    return begin(allow_enforcement, true);
+    return begin(allow_enforcement, true, false);
+}
+
+struct hook_test *hook_test_begin_without_perf(void)
+{
+    return begin(false, false, true);
 }
 
 void hook_test_end(struct hook_test *t)

@@ -21,6 +21,8 @@ struct hook_test {
 struct hook_test *hook_test_begin(bool allow_enforcement);
 /* Without fentry and its kin. */
 struct hook_test *hook_test_begin_kprobes(bool allow_enforcement);
+/* Without perf events. */
+struct hook_test *hook_test_begin_without_perf(void);
 void hook_test_end(struct hook_test *t);
 
 /* A policy of one hook, a copy; its name is the digest's. */

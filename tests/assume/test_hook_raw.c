@@ -102,3 +102,25 @@ Test(hook_raw, what_the_kernel_does_not_have_is_refused_by_name)
     cr_expect_eq(observe_count(t->observer, RECORD_POLICY, 0), 0);
     hook_test_end(t);
 }
+
+Test(hook_raw, a_snapshot_begins_with_the_policies_in_force)
+{
+    struct hook_test *t = hook_test_begin(false);
+    struct policy_hook hook = enter_hook();
+    const struct snapshot_options options = {
+        .hooks = t->hooks, .probe = t->observer->probe, .cgroup_root = observe_cgroup_root(), .seq = &t->seq};
+    struct snapshot *snapshot = NULL;
+    char error[PROBE_ERROR_MAX] = "";
+    struct record_policy policy;
+
+    hook_test_load(t, &hook, 1);
+    cr_assert_eq(snapshot_start(&snapshot, &options, error), 0, "%s", error);
+    while (snapshot_step(snapshot) == SNAPSHOT_MORE)
+        ;
+    cr_assert_eq(pread(snapshot_fd(snapshot), &policy, sizeof(policy), 0), (ssize_t)sizeof(policy));
+    cr_expect_eq(policy.header.type, RECORD_POLICY);
+    cr_expect_eq(policy.flags, 0);
+    cr_expect_gt(policy.hook_id, 0);
+    snapshot_free(snapshot);
+    hook_test_end(t);
+}

@@ -234,6 +234,36 @@ Test(hook_types, a_system_call_s_result_and_number)
     hook_test_end(t);
 }
 
+Test(hook_types, system_calls_without_perf_have_the_same_fields)
+{
+    struct hook_test *t = hook_test_begin_without_perf();
+    struct policy_hook enter_hook = tracepoint("syscalls", "sys_enter_openat", false);
+    struct policy_hook exit_hook = tracepoint("syscalls", "sys_exit_openat", false);
+    const struct record_hook *record;
+
+    enter_hook.args[0] = (struct policy_arg)ARG(RECORD_ARG_INT, 5);
+    enter_hook.args[1] = (struct policy_arg)ARG(RECORD_ARG_STRING, 6);
+    enter_hook.args[2] = (struct policy_arg)ARG(RECORD_ARG_INT, 4);
+    enter_hook.arg_count = 3;
+    exit_hook.args[0] = (struct policy_arg)ARG(RECORD_ARG_LONG, 5);
+    exit_hook.arg_count = 1;
+    hook_test_load(t, &enter_hook, 1);
+    hook_test_load(t, &exit_hook, 2);
+    hook_test_drain(t);
+    observe_forget(t->observer); /* loading opens files */
+    (void)syscall(SYS_openat, AT_FDCWD, "/no/such/file", O_RDONLY, 0);
+    (void)syscall(SYS_getppid);
+    record = first(t);
+    cr_expect_eq((int64_t)hook_arg_number(record, 0), AT_FDCWD);
+    cr_expect_str_eq(hook_arg_text(record, 1), "/no/such/file");
+    cr_expect_eq(hook_arg_number(record, 2), SYS_openat);
+    record = hook_test_find(t, 0, 1);
+    cr_assert(record);
+    cr_expect_eq((int64_t)hook_arg_number(record, 0), -ENOENT);
+    cr_expect_eq(hook_test_count(t, 0), 2);
+    hook_test_end(t);
+}
+
 /* ---- fields that are text ------------------------------------------------------------------------------------------- */
 
 Test(hook_types, text_within_a_record_and_text_behind_it)
