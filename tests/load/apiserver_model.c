@@ -59,7 +59,7 @@ static void append_spec(struct text *text, const struct apiserver_model *model)
 static void append_status(
     struct text *text, const struct apiserver_model *model, unsigned pod, uint64_t change)
 {
-    uint64_t life = change / model->pods / 5;
+    uint64_t life = change / (model->pods ? model->pods : 1) / 5;
 
     text_append_string(
         text, ",\"status\":{\"phase\":\"Running\",\"podIP\":\"10.244.0.12\",\"containerStatuses\":[");
