@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What left without its Pod is corrected when the metadata comes, each process once; and what became of every event is told as it stands in the stream. */
+#include <arpa/inet.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/cleanup.h"
 #include "tests/e2e/scene.h"
+#include "tests/e2e/standin.h"
 
 #define EXECUTIONS_MAX 1000
 
@@ -231,6 +236,8 @@ static void expect_fail_below(const struct test_pod *pod)
 
 /* ---- scenes ---------------------------------------------------------------------------------------------- */
 
+#define MIXED_EVENTS (20 * 3 + 4)
+
 /* Forks and execs that end, one that stays, and one that stays after an exec. */
 static void mixed(void *arg)
 {
@@ -273,7 +280,7 @@ static void late(void)
         return scene_end(&scene);
     container = scene_container(&scene, 0);
     pid = workload_start(container, mixed, NULL);
-    tap_expect(events_wait(&scene.events, container, 20 * 3 + 4, 10000), "the events do not come");
+    tap_expect(events_wait(&scene.events, container, MIXED_EVENTS, 10000), "the events do not come");
     node_sleep_ms(6000); /* longer than the table remembers who has exited */
     scene_reveal(&scene);
     if (wait_for_updates(container, 10000)) {
@@ -292,11 +299,155 @@ static void late(void)
     end(pid);
 }
 
+/* ---- the log directory alone --------------------------------------------------------------------------------- */
+
+#define OUTAGE_PODS 3
+
+static struct standin standin;
+static char log_source[200], dead_kubelet[64], dead_apiserver[200], port_to_come[32];
+
+/* A port where nobody listens: the kubelet's, once it is back. */
+static bool choose_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (!tap_expect(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
+                        getsockname(fd, (struct sockaddr *)&address, &size) == 0,
+            "no free port"))
+        return false;
+    (void)snprintf(port_to_come, sizeof(port_to_come), "127.0.0.1:%u", ntohs(address.sin_port));
+    (void)snprintf(dead_kubelet, sizeof(dead_kubelet), "kubelet:http://%s", port_to_come);
+    return true;
+}
+
+/* An API server that refuses connections, and stays away. */
+static bool write_kubeconfig(void)
+{
+    char path[128];
+    CLEANUP_FILE FILE *file = NULL;
+
+    (void)snprintf(path, sizeof(path), "%s/kubeconfig", scene.node.dir);
+    (void)snprintf(dead_apiserver, sizeof(dead_apiserver), "apiserver:%s", path);
+    file = fopen(path, "we");
+    return tap_expect(file &&
+                          fputs("clusters:\n- name: k\n  cluster:\n    server: https://127.0.0.1:1\n"
+                                "users:\n- name: u\n  user:\n    token: t\n"
+                                "contexts:\n- name: c\n  context:\n    cluster: k\n    user: u\n"
+                                "current-context: c\n",
+                              file) >= 0 &&
+                          fchmod(fileno(file), 0644) == 0,
+        "writing the kubeconfig");
+}
+
+static bool start_in_outage(void)
+{
+    if (!scene_make(&scene, 0) || !choose_port() || !write_kubeconfig())
+        return false;
+    (void)snprintf(log_source, sizeof(log_source), "logdir:%s/log", scene.node.dir);
+    tap_expect_equal(test_pod_log(log_source + strlen("logdir:"), NULL), 0, "making the log folder");
+    if (!scene_start_collector(&scene) ||
+        !node_start_enricher(&scene.node, "--source", log_source, "--source", dead_kubelet, "--source",
+            dead_apiserver, "--hold-timeout", "20s", "--hold-container-timeout", "500ms", NULL))
+        return false;
+    events_open_file(&scene.events, scene.node.output);
+    return true;
+}
+
+/* As the kubelet does: the log folders, then the container's processes. */
+static pid_t start_pod(unsigned i)
+{
+    static const char *const apps[OUTAGE_PODS] = {"cart", "web", "db"};
+    struct test_pod *pod = &scene.pods[i];
+
+    scene.pod_count++;
+    if (!tap_expect_equal(test_pod_make(pod, (enum pod_shape)(i % 3), "shop", apps[i], 1), 0, "a Pod") ||
+        !tap_expect_equal(oracle_watch(&pod->containers[0]), 0, "counting in the kernel") ||
+        !tap_expect_equal(test_pod_log(log_source + strlen("logdir:"), pod), 0, "making the log folders"))
+        return -1;
+    return workload_start(&pod->containers[0], mixed, NULL);
+}
+
+static void expect_names_only(const struct test_pod *pod)
+{
+    const struct test_container *container = &pod->containers[0];
+    size_t wrong = 0, count = 0;
+
+    tap_expect(events_wait(&scene.events, container, MIXED_EVENTS, 20000), "the events do not come");
+    oracle_expect_equal(&scene.events, container, 10000);
+    for (size_t i = 0; i < scene.events.count; i++) {
+        const struct event *event = &scene.events.list[i];
+
+        if (event->type > EVENT_EXIT || !event_is_of(event, container))
+            continue;
+        count++;
+        wrong += strcmp(event->state, "pod_only") != 0 || strcmp(event->source, "logdir") != 0 ||
+                 strcmp(event->namespace_, pod->namespace_) != 0 || strcmp(event->pod, pod->name) != 0 ||
+                 strcmp(event->container, container->name) != 0 || *event->app || *event->workload;
+    }
+    tap_expect_equal(count, oracle_total(container), "events");
+    tap_expect_equal(wrong, 0, "events that are not pod_only with the log directory's names");
+}
+
+static void expect_corrected(const struct test_pod *pod)
+{
+    const struct test_container *container = &pod->containers[0];
+    json_t *root;
+
+    if (wait_for_updates(container, 40000)) {
+        expect_each_once(0);
+        expect_updates_name(pod, container);
+    }
+    oracle_expect_equal(&scene.events, container, 10000); /* nothing leaves twice */
+    tap_expect_equal(ask_coverage(&root, "--pod", pod->name), 0, "exit status of podkin coverage");
+    if (tap_expect(find_pod(root, pod) != NULL, "the Pod is not in the coverage"))
+        expect_row_is_the_stream(find_pod(root, pod), container);
+    json_decref(root);
+    workload_expect_clean(&scene.events, container);
+}
+
+static void remove_log_folder(void)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof(command), "rm -rf %s/log", scene.node.dir);
+    (void)!system(command); /* NOLINT(cert-env33-c,bugprone-command-processor): our own temporary folder */
+}
+
+static void outage(void)
+{
+    pid_t pids[OUTAGE_PODS] = {0};
+
+    if (start_in_outage()) {
+        for (unsigned i = 0; i < OUTAGE_PODS; i++)
+            pids[i] = start_pod(i);
+        for (unsigned i = 0; i < OUTAGE_PODS; i++)
+            expect_names_only(&scene.pods[i]);
+        scene_reveal(&scene);
+        if (standin_start(&standin, &scene.node, "--listen", port_to_come, NULL)) {
+            for (unsigned i = 0; i < OUTAGE_PODS; i++)
+                expect_corrected(&scene.pods[i]);
+        }
+        standin_stop(&standin);
+    }
+    for (unsigned i = 1; i < OUTAGE_PODS; i++) {
+        if (pids[i] > 0 && kill(pids[i], SIGKILL) == 0)
+            (void)waitpid(pids[i], NULL, 0);
+    }
+    remove_log_folder();
+    end(pids[0]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
         {"metadata after the deadline corrects each process once, and coverage says what the stream says",
             late},
+        {"with API server and kubelet away all leave with the log directory's names, and the kubelet's "
+         "return "
+         "corrects each process once",
+            outage},
     };
 
     return tap_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
