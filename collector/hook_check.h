@@ -6,5 +6,8 @@
 
 struct hook_kernel;
 
+/* A policy_plan_fn; `kernel` is a struct hook_kernel. */
+void hook_check_plan(struct text *out, const struct policy_hook *hook, void *kernel);
+
 /* "NAME: OK" and a line a target, or "FILE:LINE:COLUMN: NAME: reason". 0; -EINVAL: this kernel cannot. */
 int hook_check_policy(struct text *out, const struct hook_kernel *kernel, const struct policy *policy);

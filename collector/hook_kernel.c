@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/sandbox.h"
 
 /* As process 1 has them; its /proc/1/ns may be closed to us, the iterator is not. Where process 1 is hidden, kthreadd (2) comes first and lives in
  * the same. */
@@ -82,12 +84,22 @@ static bool is_lsm_active(void)
     return false;
 }
 
+/* Whether a refusal says anything of the kernel. */
+static bool may_try(void)
+{
+    const uint64_t needed = UINT64_C(1) << CAP_BPF | UINT64_C(1) << CAP_PERFMON, all = UINT64_C(1)
+                                                                                       << CAP_SYS_ADMIN;
+    uint64_t have = sandbox_get_capabilities();
+
+    return (have & needed) == needed || (have & all);
+}
+
 static void try_lsm(struct hook_kernel *kernel)
 {
     int r = try_trampoline(kernel->btf, BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "bpf_lsm_settime");
 
-    kernel->has_lsm = r == 0;
-    if (r < 0)
+    kernel->has_lsm = r == 0 || kernel->is_guessed;
+    if (!kernel->has_lsm)
         (void)snprintf(kernel->lsm_reason, sizeof(kernel->lsm_reason),
             "no program can be attached: %s; CONFIG_BPF_LSM is needed", strerror(-r));
     if (kernel->has_lsm && !is_lsm_active()) {
@@ -116,15 +128,17 @@ static const char *find_tracefs(void)
 
 int hook_kernel_init(struct hook_kernel *ret, const struct probe *probe, char error[HOOK_ERROR_MAX])
 {
+    int r;
+
     *ret = (struct hook_kernel){.btf = btf__load_vmlinux_btf(), .tracefs = find_tracefs()};
     if (!ret->btf) {
-        int r = -errno;
-
+        r = -errno;
         (void)snprintf(error, HOOK_ERROR_MAX, "the kernel's BTF: %s", strerror(-r));
         return r;
     }
-    ret->has_fentry =
-        try_trampoline(ret->btf, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, "bpf_fentry_test1") == 0;
+    r = try_trampoline(ret->btf, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, "bpf_fentry_test1");
+    ret->is_guessed = !may_try();
+    ret->has_fentry = r == 0 || ret->is_guessed;
     ret->has_perf = try_perf();
     ret->has_kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
     ret->has_multi = try_multi();

@@ -16,6 +16,7 @@ struct hook_kernel {
     bool has_perf;       /* perf_event_open(2) is allowed: kprobes, uprobes, tracepoints that are not raw */
     bool has_fentry;     /* and fexit, fmod_ret */
     bool has_kprobe, has_multi, has_uprobe, has_lsm;
+    bool is_guessed; /* nothing could be tried, for want of privileges: what the kernel shows is believed */
     char lsm_reason[128]; /* why not */
 };
 

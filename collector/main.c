@@ -44,6 +44,19 @@ static int check_policies(const struct conf *conf)
     return r;
 }
 
+/* Without what this kernel says, where it says nothing. */
+static int check_policy_files(int argc, char **argv)
+{
+    struct hook_kernel kernel = {0};
+    char error[HOOK_ERROR_MAX];
+    int r = hook_kernel_init(&kernel, NULL, error) < 0
+                ? policy_check_main(argc, argv, NULL, NULL)
+                : policy_check_main(argc, argv, hook_check_plan, &kernel);
+
+    hook_kernel_deinit(&kernel);
+    return r;
+}
+
 /* Exit status: 0 stopped by a signal, 1 failed at work, 2 bad use or configuration. */
 int main(int argc, char **argv)
 {
@@ -56,7 +69,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE; /* there is nobody to tell */
     log_init("podkin-collector", LOG_LEVEL_INFO);
     if (argc > 1 && strcmp(argv[1], "--check-policy") == 0)
-        return policy_check_main(argc - 1, argv + 1);
+        return check_policy_files(argc - 1, argv + 1);
     r = conf_read(&conf, argc, argv, error);
     if (r < 0) {
         log_error("%s", error);

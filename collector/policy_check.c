@@ -12,6 +12,8 @@ enum { OUTPUT_TEXT, OUTPUT_JSON };
 
 struct check {
     int output;
+    policy_plan_fn *plan; /* NULL: none */
+    void *arg;
     struct text faults; /* lines, or members of a JSON array */
 };
 
@@ -66,6 +68,41 @@ static void append_hook_text(struct text *out, const struct policy_hook *hook)
     }
 }
 
+/* The lines of the plan, indented. */
+static void append_plan_text(struct text *out, const struct check *check, const struct policy_hook *hook)
+{
+    struct text plan = {0};
+    char *line, *rest;
+
+    if (!check->plan)
+        return;
+    check->plan(&plan, hook, check->arg);
+    rest = (char *)text_terminate(&plan);
+    while ((line = strsep(&rest, "\n")) && rest) {
+        text_append_string(out, "    ");
+        text_append_neutral(out, line, strlen(line));
+        text_append_char(out, '\n');
+    }
+    text_deinit(&plan);
+}
+
+static void append_plan_json(struct text *out, const struct check *check, const struct policy_hook *hook)
+{
+    struct text plan = {0};
+    const char *separator = "";
+    char *line, *rest;
+
+    if (check->plan)
+        check->plan(&plan, hook, check->arg);
+    rest = (char *)text_terminate(&plan);
+    while ((line = strsep(&rest, "\n")) && rest) {
+        text_append_string(out, separator);
+        text_append_json_string(out, line);
+        separator = ",";
+    }
+    text_deinit(&plan);
+}
+
 static void append_hook_json(struct text *out, const struct policy_hook *hook)
 {
     for (size_t i = 0; i < target_count(hook); i++) {
@@ -81,7 +118,7 @@ static void append_hook_json(struct text *out, const struct policy_hook *hook)
     }
 }
 
-static void append_policy_text(struct text *out, const struct policy *policy)
+static void append_policy_text(struct text *out, const struct check *check, const struct policy *policy)
 {
     const struct policy_action *action = policy_enforces(policy);
 
@@ -92,11 +129,13 @@ static void append_policy_text(struct text *out, const struct policy *policy)
         text_append_format(
             out, ", and enforces (%s): needs --allow-enforcement", policy_action_name(action->kind));
     text_append_char(out, '\n');
-    for (size_t i = 0; i < policy->hook_count; i++)
+    for (size_t i = 0; i < policy->hook_count; i++) {
         append_hook_text(out, &policy->hooks[i]);
+        append_plan_text(out, check, &policy->hooks[i]);
+    }
 }
 
-static void append_policy_json(struct text *out, const struct policy *policy)
+static void append_policy_json(struct text *out, const struct check *check, const struct policy *policy)
 {
     text_append_string(out, "{\"file\":");
     text_append_json_string(out, policy->file);
@@ -108,6 +147,12 @@ static void append_policy_json(struct text *out, const struct policy *policy)
             text_append_char(out, ',');
         append_hook_json(out, &policy->hooks[i]);
     }
+    text_append_string(out, "],\"plan\":[");
+    for (size_t i = 0; i < policy->hook_count; i++) { /* a list for each of the file's hooks */
+        text_append_string(out, i > 0 ? ",[" : "[");
+        append_plan_json(out, check, &policy->hooks[i]);
+        text_append_char(out, ']');
+    }
     text_append_string(out, "]}");
 }
 
@@ -117,11 +162,11 @@ static void append_all(struct text *out, const struct check *check, const struct
         text_append_string(out, "{\"policies\":[");
     for (size_t i = 0; i < list->count; i++) {
         if (check->output == OUTPUT_TEXT) {
-            append_policy_text(out, &list->items[i]);
+            append_policy_text(out, check, &list->items[i]);
             continue;
         }
         text_append_string(out, i > 0 ? "," : "");
-        append_policy_json(out, &list->items[i]);
+        append_policy_json(out, check, &list->items[i]);
     }
     if (check->output == OUTPUT_JSON)
         text_append_string(out, "],\"faults\":[");
@@ -147,10 +192,10 @@ static int check_paths(struct check *check, const struct option_list *paths)
     return r < 0 ? 1 : 0;
 }
 
-int policy_check_main(int argc, char **argv)
+int policy_check_main(int argc, char **argv, policy_plan_fn *plan, void *arg)
 {
     static const char *const outputs[] = {[OUTPUT_TEXT] = "text", [OUTPUT_JSON] = "json", NULL};
-    struct check check = {0};
+    struct check check = {.plan = plan, .arg = arg};
     const struct option_spec specs[] = {
         {.name = "output", .kind = OPTION_CHOICE, .value = &check.output, .choices = outputs},
         {.name = "o", .kind = OPTION_CHOICE, .value = &check.output, .choices = outputs},

@@ -78,5 +78,15 @@ expect 0 '' 'podkin events: an empty file' "$cli" events "$(file empty '')"
 expect 0 "2c48913c-b29f-11e7-9350-020968147796	9bca8d63d5fa610783847915bcff0ecac1273e5b4bed3f6fa1b07350e0135961	container" \
     'podkin explain --cgroup-path' "$cli" explain --cgroup-path \
     /kubepods/pod2c48913c-b29f-11e7-9350-020968147796/9bca8d63d5fa610783847915bcff0ecac1273e5b4bed3f6fa1b07350e0135961
+policy='apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: {name: enter}
+spec:
+  tracepoints:
+  - {subsystem: raw_syscalls, event: sys_enter, raw: true, args: [{index: 1, type: syscall64}]}'
+expect 0 'enter: OK' 'podkin policy check: a good policy' "$cli" policy check "$(file good.yaml "$policy")"
+expect 0 raw_syscalls/sys_enter 'and what it would hook' "$cli" policy check "$(file good.yaml "$policy")"
+expect 1 bad.yaml:5:3: 'podkin policy check: a fault, by file, line and column' "$cli" policy check "$(file bad.yaml "$(echo "$policy" | sed s/tracepoints/tracepaints/)")"
+expect 2 policy 'podkin policy check: no file' "$cli" policy check
 expect 0 events 'podkin --help' "$cli" --help
 echo "1..$number"
