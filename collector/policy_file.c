@@ -133,6 +133,7 @@ static void read_spec(const struct policy_at *at, void *out)
         {.name = "fentries", .reason = "a kprobe is hooked by fentry where the kernel can"},
         {.name = "parsers", .reason = "contents are not parsed in the kernel"},
         {.name = "macros", .reason = "selectors are written out"},
+        {.name = "selectorsMacros", .reason = "selectors are written out"},
         {.name = "options", .reason = "how a hook is attached is decided by what the kernel can do"},
     };
     struct policy *policy = out;
