@@ -85,14 +85,14 @@ static int fail_load(char error[HOOK_ERROR_MAX], int r, const char *what, const 
 /* ---- loading -------------------------------------------------------------------------------------------------------- */
 
 /* A skeleton without programs, on the probe's maps. */
-static struct hook_bpf *open_skeleton(const struct probe_maps *shared, uint64_t cookie)
+static int open_skeleton(struct hook_bpf **ret, const struct probe_maps *shared, uint64_t cookie)
 {
     struct hook_bpf *skeleton = hook_bpf__open();
     struct bpf_program *program;
     int r;
 
     if (!skeleton)
-        return NULL;
+        return errno ? -errno : -ENOMEM;
     bpf_object__for_each_program(program, skeleton->obj)(void) bpf_program__set_autoload(program, false);
     skeleton->rodata->epoch_ns = shared->epoch_ns;
     skeleton->rodata->ring_bytes = shared->ring_bytes;
@@ -107,10 +107,10 @@ static struct hook_bpf *open_skeleton(const struct probe_maps *shared, uint64_t 
         r = bpf_map__reuse_fd(skeleton->maps.data_wakeup, shared->wakeup);
     if (r) {
         hook_bpf__destroy(skeleton);
-        errno = -r;
-        return NULL;
+        return r;
     }
-    return skeleton;
+    *ret = skeleton;
+    return 0;
 }
 
 /* What is in the programs themselves (.rodata) is each load's own. */
@@ -140,12 +140,12 @@ static struct bpf_program *program_of(const struct hook_bpf *skeleton, enum prog
 static int load_program(struct hook_engine *engine, enum program_kind kind, uint64_t cookie,
     const char *function, struct hook_bpf **ret, char error[HOOK_ERROR_MAX])
 {
-    struct hook_bpf *skeleton = open_skeleton(&engine->shared, cookie);
+    struct hook_bpf *skeleton = NULL;
     struct bpf_message message;
-    int r;
+    int r = open_skeleton(&skeleton, &engine->shared, cookie);
 
-    if (!skeleton)
-        return fail(error, -errno, "opening the programs: %s", strerror(errno));
+    if (r < 0 || !skeleton)
+        return fail(error, r < 0 ? r : -ENOMEM, "opening the programs: %s", strerror(r < 0 ? -r : ENOMEM));
     bpf_message_begin(&message);
     (void)bpf_program__set_autoload(program_of(skeleton, kind), true);
     r = function ? bpf_program__set_attach_target(program_of(skeleton, kind), 0, function) : 0;
@@ -183,8 +183,9 @@ int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HO
         return fail(error, -ENOMEM, "out of memory");
     probe_get_maps(probe, &engine->shared);
     bpf_message_begin(&message);
-    engine->maps = open_skeleton(&engine->shared, 0);
-    r = engine->maps ? hook_bpf__load(engine->maps) : -errno;
+    r = open_skeleton(&engine->maps, &engine->shared, 0);
+    if (!r)
+        r = hook_bpf__load(engine->maps);
     bpf_message_end();
     if (r) {
         hook_engine_free(engine);
@@ -280,11 +281,11 @@ int hook_engine_put_bits(struct hook_engine *engine, enum hook_bits_table table,
 
 static int load_processes(struct hook_engine *engine)
 {
-    struct hook_bpf *skeleton = open_skeleton(&engine->shared, 0);
-    int r;
+    struct hook_bpf *skeleton = NULL;
+    int r = open_skeleton(&skeleton, &engine->shared, 0);
 
-    if (!skeleton)
-        return -errno;
+    if (r < 0)
+        return r;
     (void)bpf_program__set_autoload(skeleton->progs.hook_on_fork, true);
     (void)bpf_program__set_autoload(skeleton->progs.hook_on_exec, true);
     (void)bpf_program__set_autoload(skeleton->progs.hook_on_task, true);
@@ -408,11 +409,11 @@ static const char *raw_tp_name(const struct hook_target *target)
 static int load_own(struct hook_engine *engine, enum program_kind kind, uint64_t cookie, const char *function,
     int *ret_fd, char error[HOOK_ERROR_MAX])
 {
-    struct hook_bpf *skeleton;
+    struct hook_bpf *skeleton = NULL;
     int r = load_program(engine, kind, cookie, function, &skeleton, error);
 
-    if (r)
-        return r;
+    if (r || !skeleton)
+        return r ? r : -ENOMEM;
     *ret_fd = fcntl(bpf_program__fd(program_of(skeleton, kind)), F_DUPFD_CLOEXEC, 0);
     r = *ret_fd < 0 ? fail(error, -errno, "loading: %s", strerror(errno)) : 0;
     hook_bpf__destroy(skeleton);
@@ -493,8 +494,8 @@ static int attach_tracepoint(struct hook_engine *engine, const struct hook_targe
     if (errno != EEXIST)
         return fail_attach(error, -errno, target);
     r = load_program(engine, PROGRAM_TRACEPOINT, cookie, NULL, &ret->own, error);
-    if (r)
-        return r;
+    if (r || !ret->own)
+        return r ? r : -ENOMEM;
     program = program_of(ret->own, PROGRAM_TRACEPOINT);
     return take_link(bpf_program__attach_tracepoint_opts(program, target->subsystem, target->name, NULL),
         &ret->handles[0], target, error);

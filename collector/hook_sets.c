@@ -262,12 +262,14 @@ static int replace_table(struct hook_set_table *sets, struct members *table)
         const struct member *new = j < table->count ? &table->items[j] : NULL;
         int order = !old ? 1 : !new ? -1 : compare(old, new);
 
-        if (order < 0) {
+        if (old && order < 0) {
             r = put_member(sets->engine, old, NULL);
             i++;
             continue;
         }
-        if (order > 0 || memcmp(&old->bits, &new->bits, sizeof(old->bits)) != 0)
+        if (!new)
+            break;
+        if (order > 0 || !old || memcmp(&old->bits, &new->bits, sizeof(old->bits)) != 0)
             r = put_member(sets->engine, new, &new->bits);
         i += order == 0;
         j++;

@@ -153,6 +153,7 @@ Test(hook_reload, two_hundred_times_fifty_policies_lose_nothing_of_others_and_le
     uint64_t bytes_before, refused_by_type[RECORD_TYPE_SLOTS];
     pid_t life = start_life();
 
+    rounds = rounds < ROUNDS ? (rounds + 3) / 4 : rounds;
     apply(t, &kept, 1000, policies); /* the programs are loaded */
     kept = enter_hook(SYS_getppid, 1);
     apply(t, &kept, 2000, 0);
