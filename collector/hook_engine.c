@@ -170,7 +170,7 @@ static struct bpf_program *shared_program(
     if (!engine->programs[kind])
         r = load_program(engine, kind, 0, NULL, &engine->programs[kind], error);
     errno = -r;
-    return r < 0 ? NULL : program_of(engine->programs[kind], kind);
+    return r < 0 || !engine->programs[kind] ? NULL : program_of(engine->programs[kind], kind);
 }
 
 int hook_engine_new(struct hook_engine **ret, struct probe *probe, char error[HOOK_ERROR_MAX])
