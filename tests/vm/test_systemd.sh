@@ -226,7 +226,8 @@ mkdir -p /etc/systemd/system/podkin-collector.service.d
 cp /payload/systemd/podkin-collector.service.d/kprobes.conf /etc/systemd/system/podkin-collector.service.d/
 systemctl daemon-reload
 check 'with kprobes.conf the collector starts' systemctl restart podkin-collector
-equal 'with kprobes.conf it may keep CAP_SYS_ADMIN' "$(process collector CapBnd)" 000000c000200000
+equal 'with kprobes.conf it may gain CAP_SYS_ADMIN' "$(process collector CapBnd)" 000000c000200000
+equal 'with kprobes.conf CAP_SYS_ADMIN is given up after the start' "$(process collector CapEff)" 000000c000000000
 systemd-analyze security --no-pager podkin-collector.service >"$results/security-kprobes"
 note "exposure with kprobes.conf: $(sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p' "$results/security-kprobes")"
 rm -r /etc/systemd/system/podkin-collector.service.d
