@@ -82,6 +82,7 @@ static void on_error_event(struct source_apiserver *api, const struct watch_even
     char message[112];
 
     http_text_clean(message, sizeof(message), event->message, strlen(event->message));
+    http_hide_token(api->exchange, message);
     api->stopped_by = event->code;
     api->stopped_gone =
         event->code == 410 || strcmp(event->reason, "Expired") == 0 || strcmp(event->reason, "Gone") == 0;

@@ -22,7 +22,7 @@
  * N3  on_data sees only bytes of a 2xx body, decoded, at most max_bytes in total
  * N4  on_data gets a large answer in slices, a turn of the loop each, of 32 KiB at most, whatever it was packed to; on_done comes after the last
  * N5  a poll is stopped before its fd is closed
- * N6  the token appears in no error text
+ * N6  the token appears in no error text, not even when the server says it back
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -96,6 +96,8 @@ struct http *http_free(struct http *http);
 int http_get(struct http *http, const struct http_request *request, struct http_exchange **ret);
 /* From anywhere, also from on_data; within the exchange's own on_done it does nothing. NULL is tolerated. */
 void http_cancel(struct http_exchange *exchange);
+/* Within on_data: overwrites what `text` shows of the token that was sent; a server may say it back. */
+void http_hide_token(const struct http_exchange *exchange, char *text);
 
 /* base + path, owned, with the given port where the base has none. -EINVAL: base is not an http or https URL, or carries a user, a query or a fragment. */
 int http_url_join(const char *base, const char *path, unsigned https_port, unsigned http_port, char **ret);

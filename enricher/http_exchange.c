@@ -218,6 +218,12 @@ static void exchange_fill_result(struct http_exchange *exchange, CURLcode code, 
         http_text_clean(exchange->error, sizeof(exchange->error), exchange->message, exchange->message_size);
     else
         http_text_clean(exchange->error, sizeof(exchange->error), text, strlen(text));
+    http_hide_token(exchange, exchange->error);
+}
+
+void http_hide_token(const struct http_exchange *exchange, char *text)
+{
+    http_text_hide_token(text, exchange->token_header);
 }
 
 struct http_exchange *http_exchange_free(struct http_exchange *exchange)

@@ -14,6 +14,7 @@
     "podkin-enricher/" PODKIN_VERSION /* "curl…" would get pretty-printed JSON of twice the size */
 #define CONNECTION_LIFE_SEC 600L      /* changed certificate files count after this at the latest */
 #define RECEIVE_BYTES       32768L
+#define TOKEN_PIECE         8 /* bytes of a token in a row that are not shown */
 
 static void cleanup_curlu(CURLU **url)
 {
@@ -139,11 +140,12 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+static const char token_prefix[] = "Authorization: Bearer ";
+
 /* NULL with *ret_why said. */
 static char *token_header(const char *token, size_t length, const char **ret_why)
 {
-    static const char prefix[] = "Authorization: Bearer ";
-    size_t prefix_length = sizeof(prefix) - 1;
+    size_t prefix_length = sizeof(token_prefix) - 1;
     char *header = NULL;
 
     while (length > 0 && is_blank(token[length - 1]))
@@ -160,7 +162,7 @@ static char *token_header(const char *token, size_t length, const char **ret_why
     else
         header = malloc(prefix_length + length + 1);
     if (header) {
-        memcpy(header, prefix, prefix_length);
+        memcpy(header, token_prefix, prefix_length);
         memcpy(header + prefix_length, token, length);
         header[prefix_length + length] = '\0';
     }
@@ -215,6 +217,35 @@ void http_text_clean(char *out, size_t size, const char *text, size_t text_size)
     while (used && out[used - 1] == ' ')
         used--;
     out[used] = '\0';
+}
+
+/* How much of the beginning of `text` stands somewhere in the token. */
+static size_t length_within(const char *text, const char *token)
+{
+    size_t longest = 0;
+
+    for (; *token; token++) {
+        size_t length = 0;
+
+        while (text[length] && text[length] == token[length])
+            length++;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+void http_text_hide_token(char *text, const char *header)
+{
+    const char *token = header ? header + sizeof(token_prefix) - 1 : "";
+    size_t size = strlen(token), shortest = size < TOKEN_PIECE ? size : TOKEN_PIECE;
+
+    while (size && *text) {
+        size_t length = length_within(text, token);
+
+        if (length >= shortest)
+            memset(text, '*', length);
+        text += length >= shortest ? length : 1;
+    }
 }
 
 static long timeout_ms(uint64_t ns)

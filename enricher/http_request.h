@@ -23,3 +23,5 @@ enum http_outcome http_outcome_of(CURLcode code, const char *text);
 
 /* Copies as printable ASCII, blanks folded, cut at size - 1; always terminated. */
 void http_text_clean(char *out, size_t size, const char *text, size_t text_size);
+/* Overwrites what is of the token, whole or a piece of it; header: http_token_header()'s, or NULL. */
+void http_text_hide_token(char *text, const char *header);

@@ -846,6 +846,31 @@ HTTP_TEST(bad_token_files_are_refused_without_a_connection)
     bench_free(bench);
 }
 
+static bool serve_token_back(void *arg, struct http_server_connection *connection, const char *head)
+{
+    const char *from = strstr(head, "Authorization: "), *token = from ? from + 22 : "";
+    char body[256];
+
+    (void)arg;
+    (void)snprintf(body, sizeof(body), "no %.*s for you, %.9s", (int)strcspn(token, "\r"), token,
+        strcspn(token, "\r") > 8 ? token + 4 : "t");
+    return http_server_answer(connection, "500 Oh", "", body, strlen(body));
+}
+
+HTTP_TEST(token_that_a_server_says_back_is_not_shown)
+{
+    struct bench *bench = bench_new(serve_token_back, NULL);
+    struct http_request request = request_to(bench);
+
+    request.token = "eyJhbGciOi.very-secret";
+    cr_assert_eq(fetch(bench, &request)->status, 500);
+    cr_assert_str_eq(bench->outcome.text, "no ********************** for you, *********");
+    request.token = "short";
+    cr_assert_eq(fetch(bench, &request)->status, 500);
+    cr_assert_str_eq(bench->outcome.text, "no ***** for you, t");
+    bench_free(bench);
+}
+
 HTTP_TEST(token_over_plain_http_goes_to_loopback_only)
 {
     static const char *const refused[] = {"http://192.0.2.1:10255/pods", "http://0.0.0.0:1/",
