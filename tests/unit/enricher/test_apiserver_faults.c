@@ -118,12 +118,12 @@ static bool serve_model(void *arg, struct http_server_connection *connection, co
     return false;
 }
 
-static void on_model_changed(struct bench *bench, struct pod *pod)
+/* After each turn: the table says nothing of a deletion. */
+static void look_at_a(struct bench *bench, struct model *model)
 {
-    struct model *model = bench->model;
+    const struct pod *a = pod_table_find(bench->table, "uid-a");
 
-    if (strcmp(pod->uid, "uid-a") == 0 && pod->deleted_ns)
-        model->a_was_deleted = true;
+    model->a_was_deleted |= a && a->deleted_ns;
 }
 
 static bool table_is_new(struct bench *bench)
@@ -135,10 +135,11 @@ static bool table_is_new(struct bench *bench)
            strcmp(a->labels[0].value, "new") == 0;
 }
 
-/* Over the silence, a little at a time, so that what was said before it is taken in. */
+/* Over the silence, a little at a time, so that what was said before it is taken in. Only while the source still waits for that answer: the server may
+ * be late to count the next request, which would run into its time-outs before anybody has looked at it. */
 static void skip_stall(struct bench *bench, struct model *model)
 {
-    if (model->stalled && bench->requests == model->spoilt)
+    if (model->stalled && bench_state(bench).requests == model->spoilt)
         bench->skip_ns += NS_PER_SEC;
 }
 
@@ -156,13 +157,13 @@ static bool run_fault(enum fault fault, unsigned request, size_t at, unsigned ho
 
     bench->model = &model;
     bench->serve = serve_model;
-    bench->changed = on_model_changed;
     bench->params.no_initial_events = !initial_events;
     if (how & TLS)
         bench_start(bench);
     else
         bench_start_plain(bench);
-    RUN_UNTIL(bench, (skip_stall(bench, &model), table_is_new(bench) && model.done));
+    RUN_UNTIL(
+        bench, (skip_stall(bench, &model), look_at_a(bench, &model), table_is_new(bench) && model.done));
     cr_assert_not(model.a_was_deleted, "A1: fault %d at %zu", fault, at);
     cr_assert_leq(bench->requests, 8);
     cr_assert_lt(bench->longest_turn_ns, TURN_MAX_NS, "fault %d at %zu", fault, at);
