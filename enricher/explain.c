@@ -181,8 +181,9 @@ static void explain_source(
 
     (void)snprintf(text, sizeof(text), "source %s:%s", pod_source_name(state->kind), state->where);
     step(out, text, missing);
-    (void)snprintf(text, sizeof(text), "%" PRIu64 " requests, %" PRIu64 " failures, %" PRIu64 " pods",
-        state->requests, state->failures, state->pods_seen);
+    (void)snprintf(text, sizeof(text),
+        "%" PRIu64 " requests, %" PRIu64 " failures, %" PRIu64 " pods, %" PRIu64 " ignored", state->requests,
+        state->failures, state->pods_seen, state->ignored);
     value(out, text);
     time_ns(out, "", "asked", state->last_request_ns);
     time_ns(out, "", "answered", state->last_success_ns);
