@@ -49,6 +49,13 @@ static bool bench_over_http2;
     }                                                                                                        \
     static void name(void)
 
+/* A turn takes about a millisecond; ten leave room for a slow machine, and hide no list that is parsed at once (90). */
+#ifdef __SANITIZE_ADDRESS__
+#define TURN_MAX_NS (100 * NS_PER_MS)
+#else
+#define TURN_MAX_NS (10 * NS_PER_MS)
+#endif
+
 struct bench {
     struct loop *loop;
     struct clock clock;
@@ -69,6 +76,7 @@ struct bench {
     char lines[STEPS_MAX][512];                   /* first line of each request */
     char *kept[STEPS_MAX];                        /* fixtures, to be freed */
     size_t kept_count;
+    uint64_t slow_turns;      /* of more than TURN_MAX_NS */
     uint64_t longest_turn_ns; /* of the thread's CPU time: what waits, or another process, does not count */
     uint64_t turns;
     void (*changed)(struct bench *bench, struct pod *pod);
@@ -327,6 +335,7 @@ static inline void bench_turn(struct bench *bench)
     cr_assert_eq(loop_run_once(bench->loop, 0), 0);
     took_ns = bench_cpu_ns() - begin_ns;
     bench->turns++;
+    bench->slow_turns += took_ns > TURN_MAX_NS;
     if (took_ns > bench->longest_turn_ns)
         bench->longest_turn_ns = took_ns;
     (void)usleep(100);
