@@ -217,5 +217,8 @@ static enum apiserver_next end_watch(struct source_apiserver *api, const struct 
 
 enum apiserver_next apiserver_judge(struct source_apiserver *api, const struct http_result *result)
 {
-    return api->phase == PHASE_LIST ? end_list(api, result) : end_watch(api, result);
+    enum apiserver_next next = api->phase == PHASE_LIST ? end_list(api, result) : end_watch(api, result);
+
+    http_hide_token(api->exchange, api->state.last_error); /* A5: a parser quotes what it was given */
+    return next;
 }

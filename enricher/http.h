@@ -96,7 +96,7 @@ struct http *http_free(struct http *http);
 int http_get(struct http *http, const struct http_request *request, struct http_exchange **ret);
 /* From anywhere, also from on_data; within the exchange's own on_done it does nothing. NULL is tolerated. */
 void http_cancel(struct http_exchange *exchange);
-/* Within on_data: overwrites what `text` shows of the token that was sent; a server may say it back. */
+/* Until on_done has returned: overwrites what `text` shows of the token that was sent; a server may say it back. NULL is tolerated. */
 void http_hide_token(const struct http_exchange *exchange, char *text);
 
 /* base + path, owned, with the given port where the base has none. -EINVAL: base is not an http or https URL, or carries a user, a query or a fragment. */

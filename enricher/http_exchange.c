@@ -223,7 +223,8 @@ static void exchange_fill_result(struct http_exchange *exchange, CURLcode code, 
 
 void http_hide_token(const struct http_exchange *exchange, char *text)
 {
-    http_text_hide_token(text, exchange->token_header);
+    if (exchange)
+        http_text_hide_token(text, exchange->token_header);
 }
 
 struct http_exchange *http_exchange_free(struct http_exchange *exchange)
@@ -234,7 +235,7 @@ struct http_exchange *http_exchange_free(struct http_exchange *exchange)
     return NULL;
 }
 
-/* Out of libcurl and of the active list; what is secret is wiped. The struct stays the caller's. */
+/* Out of libcurl and of the active list; the token stays until it is recycled, to be hidden. The struct stays the caller's. */
 static void exchange_stop(struct http_exchange *exchange)
 {
     struct http *http = exchange->http;
@@ -251,14 +252,14 @@ static void exchange_stop(struct http_exchange *exchange)
     (void)curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(exchange->headers);
     exchange->headers = NULL;
-    http_header_wipe(exchange->token_header);
-    exchange->token_header = NULL;
 }
 
 static void exchange_recycle(struct http_exchange *exchange)
 {
     struct http *http = exchange->http;
 
+    http_header_wipe(exchange->token_header);
+    exchange->token_header = NULL;
     text_deinit(&exchange->rest);
     http_gzip_deinit(&exchange->gzip);
     if (http->spare_count >= SPARE_MAX) {

@@ -230,6 +230,7 @@ static void on_done(void *arg, const struct http_result *result)
     uint64_t now_ns = loop_now(kubelet->loop);
     bool whole = kubelet_end_list(kubelet, result);
 
+    http_hide_token(kubelet->exchange, kubelet->state.last_error); /* a parser quotes what it was given */
     kubelet->parser = pod_json_free(kubelet->parser);
     kubelet->exchange = NULL;
     kubelet->in_flight = false;
