@@ -40,6 +40,7 @@ struct bench {
     struct probe *probe;
     uint64_t seq, records;
     long calls; /* a round */
+    bool is_broken;
 };
 
 struct series {
@@ -172,8 +173,8 @@ static int run_round(struct bench *bench, const struct way *way, const char *sel
     struct hooks *hooks = NULL;
     int r = hooks_new(&hooks, &options, error->text);
 
-    if (!r)
-        r = read_policy(&list, way, selector);
+    if (!r && read_policy(&list, way, selector) < 0)
+        r = -EIO; /* ours, and told */
     if (!r)
         r = hooks_load(hooks, &list.items[0], error);
     bench->records = 0;
@@ -199,9 +200,12 @@ static bool run_way(
     for (int i = 0; i < rounds; i++) {
         struct cost off = measure(bench, false, NULL), on = {0};
         struct hook_error error = {0};
+        int r;
 
-        if (run_round(bench, way, selector, is_told, &on, &error) < 0) {
-            (void)printf("%-30s skipped: %s\n", way->name, error.text);
+        r = run_round(bench, way, selector, is_told, &on, &error);
+        if (r < 0) {
+            bench->is_broken |= r == -EIO;
+            (void)printf("%-30s %s: %s\n", way->name, bench->is_broken ? "failed" : "skipped", error.text);
             return false;
         }
         take(&series, i, off, on);
@@ -342,5 +346,5 @@ int main(int argc, char **argv)
     run_ways(&bench, rounds);
     run_scripts(&bench, rounds);
     probe_free(bench.probe);
-    return 0;
+    return bench.is_broken;
 }

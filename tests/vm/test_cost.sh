@@ -5,6 +5,6 @@
 # shellcheck source=tests/vm/lib.sh
 . "$PODKIN_SOURCE_ROOT/tests/vm/lib.sh"
 
-check 'the cost of hooked calls was measured' sh -c "'$build/tests/bench/bench-hook_cost' 3 1000 >'$results/cost.txt'"
+check 'the cost of hooked calls was measured' sh -c "'$build/tests/bench/bench-hook_cost' 3 20000 >'$results/cost.txt'"
 note "$(cat "$results/cost.txt")"
 done_testing
