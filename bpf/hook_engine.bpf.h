@@ -116,7 +116,8 @@ static __always_inline void hook_add_stack(void *ctx, struct hook_slot *s)
     if (hook_is_full(s))
         return;
     size = bpf_get_stack(ctx, s->bytes + position, RECORD_HOOK_STACK_MAX * sizeof(__u64), 0);
-    if (size <= 0) /* 6.1 hands the process's registers to a system call's tracepoint: they lead to no kernel stack */
+    if (size <=
+        0) /* 6.1 hands the process's registers to a system call's tracepoint: they lead to no kernel stack */
         size = bpf_get_task_stack(
             bpf_get_current_task_btf(), s->bytes + position, RECORD_HOOK_STACK_MAX * sizeof(__u64), 0);
     if (size <= 0 || size > (long)(RECORD_HOOK_STACK_MAX * sizeof(__u64)))

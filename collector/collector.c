@@ -6,18 +6,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "collector/confine.h"
-#include "collector/policy_set.h"
+#include "collector/policies.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "common/text.h"
 
 #define DRAIN_BUDGET     16384 /* records a turn: the rest comes in the next, after a look at the sockets */
 #define DRAIN_BUSY_NS    (1 * NS_PER_MS)
@@ -233,113 +231,6 @@ static void go_on_with_consumer(struct collector *c)
         attach_consumer(c);
 }
 
-/* ---- policies ---------------------------------------------------------------------------------------------------- */
-
-/* Files that had a fault when they were read. */
-struct faulty_files {
-    char **items;
-    size_t count;
-};
-
-static bool is_faulty(const struct faulty_files *files, const char *file)
-{
-    for (size_t i = 0; i < files->count; i++) {
-        if (strcmp(files->items[i], file) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void on_fault(const struct policy_fault *fault, void *arg)
-{
-    struct faulty_files *files = arg;
-    struct text text = {0};
-    char **items;
-
-    policy_fault_append(fault, &text);
-    log_error("%s", text_terminate(&text));
-    text_deinit(&text);
-    if (!fault->file || is_faulty(files, fault->file))
-        return;
-    items = reallocarray(files->items, files->count + 1, sizeof(*items));
-    if (!items)
-        return;
-    files->items = items;
-    items[files->count] = strdup(fault->file);
-    files->count += items[files->count] != NULL;
-}
-
-static void on_refused(const struct policy *policy, const struct hook_error *error, void *arg)
-{
-    const struct policy_fault fault = {
-        .file = policy->file, .place = error->place, .path = policy->name.data, .message = error->text};
-    struct text text = {0};
-
-    (void)arg;
-    policy_fault_append(&fault, &text);
-    log_error("not in force: %s", text_terminate(&text));
-    text_deinit(&text);
-}
-
-/* A file with a fault says nothing about its policies: those that it had stay. */
-static bool is_of_faulty_file(const struct policy *policy, void *arg)
-{
-    return policy->file && is_faulty(arg, policy->file);
-}
-
-static bool uses_policies(const struct collector *c)
-{
-    return c->conf.policy_dir || c->conf.policies.count > 0;
-}
-
-/* At the start and on SIGHUP. */
-static void read_policies(struct collector *c)
-{
-    const struct policy_set_options options = {.paths = &c->conf.policies,
-        .folder = c->conf.policy_dir,
-        .allow_enforcement = c->conf.allow_enforcement};
-    struct faulty_files faulty = {0};
-    struct policy_list list = {0};
-    struct hooks_change change;
-
-    if (!c->hooks) {
-        log_info("SIGHUP: there is nothing to read anew");
-        return;
-    }
-    (void)policy_set_read(&list, &options, on_fault, &faulty); /* what is left out has been told */
-    intake_begin(&c->intake);
-    change = hooks_apply(c->hooks, &list, on_refused, is_of_faulty_file, &faulty);
-    intake_end(&c->intake);
-    log_info("policies: %zu loaded, %zu unloaded, %zu kept, %zu refused, %zu files with faults; %zu hooks in "
-             "force",
-        change.loaded, change.unloaded, change.kept, change.refused, faulty.count,
-        hooks_hook_count(c->hooks));
-    policy_list_deinit(&list);
-    for (size_t i = 0; i < faulty.count; i++)
-        free(faulty.items[i]);
-    free(faulty.items);
-}
-
-static int open_policies(struct collector *c)
-{
-    const struct hooks_options options = {.probe = c->probe,
-        .seq = &c->seq,
-        .allow_enforcement = c->conf.allow_enforcement,
-        .put = intake_put,
-        .put_arg = &c->intake};
-    char error[HOOK_ERROR_MAX];
-    int r;
-
-    if (!uses_policies(c))
-        return 0;
-    r = hooks_new(&c->hooks, &options, error);
-    if (r < 0)
-        log_error("policies: %s", error);
-    else
-        read_policies(c);
-    return r;
-}
-
 /* ---- loop -------------------------------------------------------------------------------------------------------- */
 
 static void on_signal(struct collector *c)
@@ -347,10 +238,12 @@ static void on_signal(struct collector *c)
     struct signalfd_siginfo info;
 
     while (read(c->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP)
-            read_policies(c);
-        else
+        if (info.ssi_signo != SIGHUP)
             c->stop = true;
+        else if (c->hooks)
+            policies_read(&c->conf, c->hooks, &c->intake);
+        else
+            log_info("SIGHUP: there is nothing to read anew");
     }
 }
 
@@ -436,6 +329,26 @@ static int open_memory(struct collector *c)
         return r;
     c->hold_fd = fd_memfd_new("podkin-hold", 0);
     return c->hold_fd < 0 ? c->hold_fd : fd_seal(c->hold_fd, F_SEAL_SEAL);
+}
+
+static int open_policies(struct collector *c)
+{
+    const struct hooks_options options = {.probe = c->probe,
+        .seq = &c->seq,
+        .allow_enforcement = c->conf.allow_enforcement,
+        .put = intake_put,
+        .put_arg = &c->intake};
+    char error[HOOK_ERROR_MAX];
+    int r;
+
+    if (!policies_are_used(&c->conf))
+        return 0;
+    r = hooks_new(&c->hooks, &options, error);
+    if (r < 0)
+        log_error("policies: %s", error);
+    else
+        policies_read(&c->conf, c->hooks, &c->intake);
+    return r;
 }
 
 static int open_probe(struct collector *c)
@@ -529,7 +442,7 @@ int collector_start(struct collector *c, struct conf *conf)
     r = notify_open(&c->notify); /* later there is no socket to be had */
     if (r < 0)
         log_warning("cannot talk to the service manager: %s", strerror(-r));
-    r = c->conf.sandbox ? confine_collector(uses_policies(c)) : 0;
+    r = c->conf.sandbox ? confine_collector(policies_are_used(&c->conf)) : 0;
     if (r < 0)
         return r; /* said */
     say_ready(c);
