@@ -280,8 +280,9 @@ static void publish_numbers(struct load_run *run)
 
 static void tick_open(struct load_run *run, struct pace *pace, uint64_t now_ns)
 {
+    /* Record i is due at i / rate: the first at once. */
     uint64_t until =
-        (uint64_t)((double)active_ns(run->conf, now_ns - pace->start_ns) * (double)pace->rate / 1e9);
+        1 + (uint64_t)((double)active_ns(run->conf, now_ns - pace->start_ns) * (double)pace->rate / 1e9);
 
     load_stage_begin(&run->stage);
     keep_up_with_pods(run, pace, now_ns);
