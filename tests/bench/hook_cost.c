@@ -2,7 +2,7 @@
 /*
  * What a policy adds to one call that it hooks: getpgid(own pid), which reaches a system call, its tracepoint and an LSM hook. For each way to
  * hook it: a policy that does not match, by a number and by binary, and one that does, with its record drained by this thread between batches.
- * Beside it bpftrace, where it is installed: a filter that does not hold, count(), printf().
+ * Beside it bpftrace and syscount of libbpf-tools, where they are installed: a filter that does not hold, count(), printf().
  *
  * Each round measures without the hook and with it, one after the other; printed: the median of the rounds' differences, their least and
  * greatest, in ns of CPU time of the calling thread a call. "drain" is the CPU time of whoever reads the records, a call.
@@ -321,6 +321,61 @@ static void run_scripts(struct bench *bench, int rounds)
     }
 }
 
+/* ---- libbpf-tools --------------------------------------------------------------------------------------------------- */
+
+/* syscount of libbpf-tools: raw tracepoints on every system call, a count in a hash. It says nothing when it is at work: it is given its time. */
+static pid_t start_syscount(const char *pid_text)
+{
+    pid_t pid = fork();
+    int null;
+
+    if (pid != 0)
+        return pid;
+    null = open("/dev/null", O_RDWR);
+    (void)dup2(null, STDOUT_FILENO);
+    (void)dup2(null, STDERR_FILENO);
+    (void)execlp("syscount", "syscount", "-i", "100", "-p", pid_text, (char *)NULL);
+    _exit(127);
+}
+
+static bool run_syscount_round(struct bench *bench, const char *pid_text, struct cost *ret)
+{
+    pid_t pid = start_syscount(pid_text);
+    bool fine;
+
+    (void)poll(NULL, 0, 2000);
+    fine = pid > 0 && waitpid(pid, NULL, WNOHANG) == 0;
+    if (fine)
+        *ret = measure(bench, false, NULL);
+    if (fine) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+    }
+    return fine;
+}
+
+static void run_syscount(struct bench *bench, int rounds)
+{
+    static struct series series;
+    static const char *const whats[] = {"no match, pid", "match, a count"};
+    char pids[2][16] = {"1"};
+
+    (void)snprintf(pids[1], sizeof(pids[1]), "%d", (int)getpid());
+    for (size_t i = 0; i < 2; i++) {
+        for (int round = 0; round < rounds; round++) {
+            struct cost off = measure(bench, false, NULL), on = {0};
+
+            if (!run_syscount_round(bench, pids[i], &on)) {
+                (void)printf(
+                    "%-30s skipped: libbpf-tools is not installed, or does not run here\n", "syscount");
+                return;
+            }
+            take(&series, round, off, on);
+        }
+        print("syscount (libbpf-tools)", whats[i], &series, rounds);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct probe_options options = {.epoch_ns = clock_boot_ns()};
@@ -345,6 +400,7 @@ int main(int argc, char **argv)
     (void)printf("%d rounds of %ld calls\n", rounds, bench.calls);
     run_ways(&bench, rounds);
     run_scripts(&bench, rounds);
+    run_syscount(&bench, rounds);
     probe_free(bench.probe);
     return bench.is_broken;
 }
