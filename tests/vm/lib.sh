@@ -172,7 +172,8 @@ start_collector() {
     until_true 90 grep -q 'ready: ' "$results/collector.log"
 }
 
-# start_enricher OPTION…: as the user podkin, without any; its lines go to $events, $enricher is its process id.
+# start_enricher OPTION…: as the user podkin, without any; its lines go to $events, $enricher is its process id. What takes seconds elsewhere may take a minute
+# under emulation: a test in which something waits for metadata gives it --hold-timeout 5m.
 start_enricher() {
     have_user podkin
     install -d -o podkin -g podkin -m 0755 /var/log/podkin

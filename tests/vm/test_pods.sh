@@ -84,9 +84,10 @@ all_written() {
 # ---- the node -------------------------------------------------------------------------------------------------
 
 write_pods
+rm -f /var/log/podkin/events.json # of a test before
 check 'containerd is up and has its images' start_containerd || done_testing
 check 'the collector is ready, as its own user with CAP_BPF and CAP_PERFMON' start_collector || bail "$(tail -n 3 "$results/collector.log")"
-check 'the enricher is ready, as its own user without capabilities' start_enricher --source "file:$pods" || bail "$(tail -n 3 "$results/enricher.log")"
+check 'the enricher is ready, as its own user without capabilities' start_enricher --source "file:$pods" --hold-timeout 5m || bail "$(tail -n 3 "$results/enricher.log")"
 start count "$build/tests/vm/vm-count"
 count_pid=$!
 check 'the oracle counts' until_true 60 grep -q ready "$results/count" || done_testing

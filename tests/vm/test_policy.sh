@@ -98,9 +98,10 @@ counted() { awk -v id="$(cat "$results/cgroup-$1")" '$1 == id { print $2 }' "$re
 nothing_waits() { [ "$("$build/enricher/podkin" status -o json | jq .hold.events)" = 0 ]; }
 
 write_pods
+rm -f /var/log/podkin/events.json # of a test before
 check 'the policy is accepted' "$build/collector/podkin-collector" --check-policy "$policy"
 check 'the collector is ready, with CAP_BPF and CAP_PERFMON only' start_collector --policy "$policy" || bail "$(tail -n 5 "$results/collector.log")"
-check 'the enricher is ready' start_enricher --source "file:$pods" || bail "$(tail -n 5 "$results/enricher.log")"
+check 'the enricher is ready' start_enricher --source "file:$pods" --hold-timeout 5m || bail "$(tail -n 5 "$results/enricher.log")"
 start reads "$build/tests/vm/vm-file-reads" "$root/page.html"
 reads_pid=$!
 check 'the oracle counts' until_true 60 grep -q ready "$results/reads" || done_testing
