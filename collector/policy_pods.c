@@ -80,10 +80,11 @@ static bool check_key(const struct policy_at *at, const struct pods_out *pods, c
     size_t size = strlen(key);
 
     if (strcmp(pods->scope, "container") == 0) {
-        if (strcmp(key, "name") != 0)
-            policy_fail_key(
-                at, "\"%.60s\": expected name, the one thing that a container is selected by", key);
-        return strcmp(key, "name") == 0;
+        if (strcmp(key, "name") == 0)
+            return true;
+        policy_fail_key(at, "\"%.*s\": expected name, the one thing that a container is selected by",
+            size < 60 ? (int)size : 60, key);
+        return false;
     }
     if (size > 0 && size <= KEY_MAX && strspn(key, ALPHANUMERIC "-_./:") == size &&
         strchr(ALPHANUMERIC, key[0]) && strchr(ALPHANUMERIC, key[size - 1]))

@@ -309,7 +309,7 @@ static void tick_closed(struct load_run *run, struct pace *pace, uint64_t now_ns
 static int pour(struct load_run *run, uint64_t rate, uint64_t duration_ns)
 {
     struct pace pace = {.start_ns = clock_boot_ns(), .rate = rate};
-    uint64_t now_ns = pace.start_ns, turned_ns = 0;
+    uint64_t now_ns, turned_ns = 0;
 
     pace.end_ns = pace.start_ns + duration_ns;
     pace.next_churn_ns = pace.start_ns + run->conf->churn_ns;

@@ -339,7 +339,7 @@ Test(policy_file, pod_and_container_selectors_become_words)
 
 static void make_folder(char path[32])
 {
-    (void)strcpy(path, "/tmp/policy-file-XXXXXX");
+    (void)snprintf(path, 32, "/tmp/policy-file-XXXXXX");
     cr_assert_not_null(mkdtemp(path));
 }
 
