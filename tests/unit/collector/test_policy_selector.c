@@ -231,7 +231,7 @@ Test(policy_selector, each_operator_fits_its_types_and_no_others)
             if (fits)
                 cr_assert_eq(list.items[0].hooks[0].selectors[0].matches[0].values.count, 1);
             else
-                cr_assert_not_null(strstr(faults.data, "p:9:"), "%s", faults.data);
+                cr_assert_not_null(strstr(text_terminate(&faults), "p:9:"), "%s", faults.data);
             taken += fits;
             refused += !fits;
             text_deinit(&faults);
