@@ -12,6 +12,7 @@
 #include "collector/policy_hook.h"
 #include "collector/policy_pods.h"
 #include "common/cleanup.h"
+#include "common/fd.h"
 
 #define API_VERSION   "cilium.io/v1alpha1"
 #define LABEL_MAX     63
@@ -263,30 +264,9 @@ static int open_file(const char *path)
 
 static int read_whole(const char *path, char **ret, size_t *ret_size)
 {
-    CLEANUP_FREE char *data = malloc(POLICY_FILE_BYTES_MAX + 1);
     CLEANUP_CLOSE int fd = open_file(path);
-    size_t size = 0;
 
-    if (fd < 0)
-        return fd;
-    if (!data)
-        return -ENOMEM;
-    while (size <= POLICY_FILE_BYTES_MAX) {
-        ssize_t n = read(fd, data + size, POLICY_FILE_BYTES_MAX + 1 - size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        size += (size_t)n;
-    }
-    if (size > POLICY_FILE_BYTES_MAX)
-        return -EFBIG;
-    *ret = TAKE_POINTER(data);
-    *ret_size = size;
-    return 0;
+    return fd < 0 ? fd : fd_read_whole(fd, POLICY_FILE_BYTES_MAX, ret, ret_size);
 }
 
 int policy_read_file(struct policy_list *list, const char *path, policy_fault_fn on_fault, void *arg)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -74,4 +75,29 @@ void fd_close(int *fd)
     if (*fd >= 0)
         (void)close(*fd);
     *fd = -1;
+}
+
+int fd_read_whole(int fd, size_t max, char **ret, size_t *ret_size)
+{
+    CLEANUP_FREE char *data = malloc(max + 1);
+    size_t size = 0;
+
+    if (!data)
+        return -ENOMEM;
+    while (size <= max) {
+        ssize_t n = read(fd, data + size, max + 1 - size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        size += (size_t)n;
+    }
+    if (size > max)
+        return -EFBIG;
+    *ret = TAKE_POINTER(data);
+    *ret_size = size;
+    return 0;
 }

@@ -24,3 +24,7 @@ int fd_open_standard(void);
 
 /* Closes and leaves -1; -1 is fine. */
 void fd_close(int *fd);
+
+/* Reads to the end, whatever kind of file it is: a pipe has no size and a device has no end. 0 and the bytes, owned by the caller; -EFBIG: there are more than `max`;
+ * -ENOMEM; what read(2) gave. */
+int fd_read_whole(int fd, size_t max, char **ret, size_t *ret_size);

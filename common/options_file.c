@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fd.h"
 #include "common/neutral.h"
 #include "common/utf8.h"
 
@@ -25,32 +26,6 @@ static int fail_errno(const struct options_state *state, const char *path, int r
 {
     (void)options_fail(state, "%s: %s", path, strerror(-r));
     return r;
-}
-
-/* Reads to the end, whatever kind of file it is: a pipe has no size and a device has no end. */
-static int read_whole(int fd, char **ret, size_t *ret_size)
-{
-    CLEANUP_FREE char *data = malloc(FILE_MAX_BYTES + 1);
-    size_t size = 0;
-
-    if (!data)
-        return -ENOMEM;
-    while (size <= FILE_MAX_BYTES) {
-        ssize_t n = read(fd, data + size, FILE_MAX_BYTES + 1 - size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        size += (size_t)n;
-    }
-    if (size > FILE_MAX_BYTES)
-        return -EFBIG;
-    *ret = TAKE_POINTER(data);
-    *ret_size = size;
-    return 0;
 }
 
 /* Text that reads as it looks: valid UTF-8 without controls, invisible characters and bidi overrides. */
@@ -183,7 +158,7 @@ int options_read_file(struct options_state *state, const char *path, bool missin
         r = -errno;
         return missing_ok && r == -ENOENT ? r : fail_errno(state, path, r);
     }
-    r = read_whole(fd, &data, &size);
+    r = fd_read_whole(fd, FILE_MAX_BYTES, &data, &size);
     if (r == -EFBIG)
         return options_fail(state, "%s: expected at most 1 MiB", path);
     if (r < 0)
