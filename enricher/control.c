@@ -2,7 +2,6 @@
 #include "enricher/control.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,138 +11,64 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fd.h"
 #include "common/text.h"
-#include "enricher/loop.h"
 #include "enricher/output.h"
+#include "enricher/request_server.h"
 
 #define MODE_DEFAULT        0660
 #define MAX_CLIENTS_DEFAULT 16
 #define LISTEN_BACKLOG      16
-#define ACCEPTS_PER_TURN    16
-#define PAUSE_NS            (100 * NS_PER_MS) /* after EMFILE and its like */
-
-struct client {
-    struct control *control;
-    struct client *next;
-    int fd;
-    struct loop_poll poll;
-    struct loop_timer timeout;
-    char request[CONTROL_REQUEST_MAX];
-    size_t request_bytes;
-    struct text reply; /* empty while the request is read */
-    size_t sent_bytes;
-};
 
 struct control {
-    struct loop *loop;
     struct output *output;
     struct control_options options;
-    int fd;
-    struct loop_poll poll;
-    struct loop_timer pause;
+    struct request_server *server;
     struct sockaddr_un address;
     struct stat file; /* of the socket file that we made */
-    struct client *first;
-    unsigned count;
 };
 
-/* ---- a client ------------------------------------------------------------------------------------- */
+/* ---- a request ------------------------------------------------------------------------------------ */
 
-static void client_free(struct client *client)
+static enum request_verdict refuse(struct text *reply, const char *why)
 {
-    struct control *control = client->control;
-    struct client **link = &control->first;
-
-    while (*link != client)
-        link = &(*link)->next;
-    *link = client->next;
-    control->count--;
-    loop_poll_stop(control->loop, &client->poll);
-    loop_timer_disarm(control->loop, &client->timeout);
-    if (client->fd >= 0)
-        (void)close(client->fd);
-    text_deinit(&client->reply);
-    free(client);
+    text_clear(reply);
+    text_append_string(reply, "{\"error\":");
+    text_append_json_string(reply, why);
+    text_append_string(reply, "}\n");
+    return REQUEST_ANSWER;
 }
 
-static void on_timeout(void *arg, uint64_t now_ns)
+static enum request_verdict answer(
+    const struct control *control, const char *verb, const char *argument, struct text *reply)
 {
-    (void)now_ns;
-    client_free(arg);
+    const struct control_options *options = &control->options;
+
+    if (!options->answer)
+        return refuse(reply, "not answered here");
+    options->answer(options->arg, verb, argument, reply);
+    text_append_char(reply, '\n');
+    return REQUEST_ANSWER;
 }
 
-static void send_reply(struct client *client)
+static int take_viewer(void *arg, int fd)
 {
-    const struct text *reply = &client->reply;
+    const struct control *control = arg;
 
-    while (client->sent_bytes < reply->size) {
-        ssize_t sent = send(client->fd, reply->data + client->sent_bytes, reply->size - client->sent_bytes,
-            MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        if (sent < 0 && errno == EAGAIN &&
-            loop_poll_change(client->control->loop, &client->poll, POLLOUT) == 0)
-            return;
-        if (sent < 0 && errno != EINTR)
-            break;
-        if (sent > 0)
-            client->sent_bytes += (size_t)sent;
-    }
-    client_free(client);
+    return output_add_viewer(control->output, fd);
 }
 
-static void start_reply(struct client *client)
+static enum request_verdict become_viewer(
+    struct control *control, struct request_client *client, struct text *reply)
 {
-    text_append_char(&client->reply, '\n');
-    if (client->reply.failed) {
-        client_free(client);
-        return;
-    }
-    loop_timer_arm(
-        client->control->loop, &client->timeout, loop_now(client->control->loop) + CONTROL_TIMEOUT_NS);
-    send_reply(client);
-}
-
-static void refuse(struct client *client, const char *why)
-{
-    text_clear(&client->reply);
-    text_append_string(&client->reply, "{\"error\":");
-    text_append_json_string(&client->reply, why);
-    text_append_char(&client->reply, '}');
-    start_reply(client);
-}
-
-static void answer(struct client *client, const char *verb, const char *argument)
-{
-    const struct control_options *options = &client->control->options;
-
-    if (!options->answer) {
-        refuse(client, "not answered here");
-        return;
-    }
-    options->answer(options->arg, verb, argument, &client->reply);
-    start_reply(client);
-}
-
-static void become_viewer(struct client *client)
-{
-    struct control *control = client->control;
     int r;
 
-    if (!control->output) {
-        refuse(client, "no events here");
-        return;
-    }
-    loop_poll_stop(control->loop, &client->poll); /* one watch per fd */
-    r = output_add_viewer(control->output, client->fd);
-    if (r == 0) {
-        client->fd = -1;
-        client_free(client);
-        return;
-    }
-    if (loop_poll_start(control->loop, &client->poll, client->fd, 0) < 0)
-        client_free(client);
-    else
-        refuse(client, r == -EUSERS ? "too many viewers" : "no memory for a viewer");
+    if (!control->output)
+        return refuse(reply, "no events here");
+    r = request_client_hand_over(client, take_viewer, control);
+    if (r == 0)
+        return REQUEST_CLOSE;
+    return refuse(reply, r == -EUSERS ? "too many viewers" : "no memory for a viewer");
 }
 
 static bool is_pid(const char *text)
@@ -153,109 +78,35 @@ static bool is_pid(const char *text)
     return digits > 0 && digits <= 10 && !text[digits];
 }
 
-static void serve(struct client *client)
+static enum request_verdict serve(
+    struct control *control, struct request_client *client, const char *request, struct text *reply)
 {
     static const char explain[] = "explain ";
-    const char *request = client->request;
 
     if (strcmp(request, "events") == 0)
-        become_viewer(client);
-    else if (strcmp(request, "status") == 0)
-        answer(client, "status", "");
-    else if (strcmp(request, "coverage") == 0)
-        answer(client, "coverage", "");
-    else if (strncmp(request, explain, sizeof(explain) - 1) == 0 && is_pid(request + sizeof(explain) - 1))
-        answer(client, "explain", request + sizeof(explain) - 1);
-    else
-        refuse(client, "unknown request: events, status, coverage or explain PID is expected");
+        return become_viewer(control, client, reply);
+    if (strcmp(request, "status") == 0)
+        return answer(control, "status", "", reply);
+    if (strcmp(request, "coverage") == 0)
+        return answer(control, "coverage", "", reply);
+    if (strncmp(request, explain, sizeof(explain) - 1) == 0 && is_pid(request + sizeof(explain) - 1))
+        return answer(control, "explain", request + sizeof(explain) - 1, reply);
+    return refuse(reply, "unknown request: events, status, coverage or explain PID is expected");
 }
 
 /* Nothing behind the newline belongs to the request. */
-static void read_request(struct client *client)
+static enum request_verdict on_request(
+    void *arg, struct request_client *client, char *request, size_t size, struct text *reply)
 {
-    size_t room = sizeof(client->request) - client->request_bytes;
-    ssize_t got = recv(client->fd, client->request + client->request_bytes, room, MSG_DONTWAIT);
-    char *end;
+    char *end = memchr(request, '\n', size);
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        client_free(client);
-        return;
-    }
-    client->request_bytes += (size_t)got;
-    end = memchr(client->request, '\n', client->request_bytes);
-    if (end && !memchr(client->request, '\0', (size_t)(end - client->request))) {
+    if (end && !memchr(request, '\0', (size_t)(end - request))) {
         *end = '\0';
-        serve(client);
-    } else if (end || client->request_bytes == sizeof(client->request)) {
-        refuse(client, "a request is one line of at most 256 bytes");
+        return serve(arg, client, request, reply);
     }
-}
-
-static void on_client(void *arg, uint32_t events)
-{
-    struct client *client = arg;
-
-    (void)events; /* errors show in the call that meets them */
-    if (client->reply.size)
-        send_reply(client);
-    else
-        read_request(client);
-}
-
-/* ---- the listener --------------------------------------------------------------------------------- */
-
-static struct client *add_client(struct control *control, int fd)
-{
-    struct client *client = calloc(1, sizeof(*client));
-
-    if (!client)
-        return NULL;
-    client->control = control;
-    client->fd = fd;
-    client->poll = (struct loop_poll){.fn = on_client, .arg = client, .fd = -1};
-    client->timeout = (struct loop_timer){.fn = on_timeout, .arg = client};
-    if (loop_poll_start(control->loop, &client->poll, fd, POLLIN) < 0) {
-        free(client);
-        return NULL;
-    }
-    loop_timer_arm(control->loop, &client->timeout, loop_now(control->loop) + CONTROL_TIMEOUT_NS);
-    client->next = control->first;
-    control->first = client;
-    control->count++;
-    return client;
-}
-
-static void on_connection(void *arg, uint32_t events)
-{
-    static const char busy[] = "{\"error\":\"too many connections\"}\n";
-    struct control *control = arg;
-
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        CLEANUP_CLOSE int fd = accept4(control->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd < 0 && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
-            return;
-        if (fd < 0) { /* out of descriptors or memory: the connection would be announced again and again */
-            loop_poll_stop(control->loop, &control->poll);
-            loop_timer_arm(control->loop, &control->pause, loop_now(control->loop) + PAUSE_NS);
-            return;
-        }
-        if (control->count >= control->options.max_clients)
-            (void)!send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        else if (add_client(control, fd))
-            (void)take_fd(&fd);
-    }
-}
-
-static void on_pause_end(void *arg, uint64_t now_ns)
-{
-    struct control *control = arg;
-
-    if (loop_poll_start(control->loop, &control->poll, control->fd, POLLIN) < 0)
-        loop_timer_arm(control->loop, &control->pause, now_ns + PAUSE_NS);
+    if (end || size == CONTROL_REQUEST_MAX)
+        return refuse(reply, "a request is one line of at most 256 bytes");
+    return REQUEST_MORE;
 }
 
 /* ---- the socket file ------------------------------------------------------------------------------ */
@@ -285,6 +136,7 @@ static int bind_path(int fd, const struct sockaddr_un *address)
     return bind(fd, generic, sizeof(*address)) < 0 ? -errno : 0;
 }
 
+/* The listening socket or negative errno. */
 static int open_socket(struct control *control)
 {
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -301,8 +153,7 @@ static int open_socket(struct control *control)
     if (lstat(control->address.sun_path, &control->file) < 0 || chmod(control->address.sun_path, mode) < 0 ||
         listen(fd, LISTEN_BACKLOG) < 0)
         return -errno;
-    control->fd = take_fd(&fd);
-    return 0;
+    return take_fd(&fd);
 }
 
 static void remove_file(const struct control *control)
@@ -316,6 +167,25 @@ static void remove_file(const struct control *control)
 
 /* ---- life ----------------------------------------------------------------------------------------- */
 
+static int open_server(struct control *control, struct loop *loop)
+{
+    const struct request_server_options options = {.request_max = CONTROL_REQUEST_MAX,
+        .max_clients = control->options.max_clients,
+        .timeout_ns = CONTROL_TIMEOUT_NS,
+        .busy = "{\"error\":\"too many connections\"}\n",
+        .fn = on_request,
+        .arg = control};
+    CLEANUP_CLOSE int fd = open_socket(control);
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = request_server_new(&control->server, loop, fd, &options);
+    if (r == 0)
+        (void)take_fd(&fd);
+    return r;
+}
+
 int control_new(
     struct control **ret, struct loop *loop, struct output *output, const struct control_options *options)
 {
@@ -327,20 +197,14 @@ int control_new(
     control = calloc(1, sizeof(*control));
     if (!control)
         return -ENOMEM;
-    control->loop = loop;
     control->output = output;
     control->options = *options;
     control->options.mode = options->mode ? options->mode : MODE_DEFAULT;
     control->options.max_clients = options->max_clients ? options->max_clients : MAX_CLIENTS_DEFAULT;
-    control->fd = -1;
-    control->poll = (struct loop_poll){.fn = on_connection, .arg = control, .fd = -1};
-    control->pause = (struct loop_timer){.fn = on_pause_end, .arg = control};
     control->address.sun_family = AF_UNIX;
     memcpy(control->address.sun_path, options->path, strlen(options->path) + 1);
     control->options.path = control->address.sun_path;
-    r = open_socket(control);
-    if (r == 0)
-        r = loop_poll_start(loop, &control->poll, control->fd, POLLIN);
+    r = open_server(control, loop);
     if (r < 0) {
         control_free(control);
         return r;
@@ -353,13 +217,8 @@ struct control *control_free(struct control *control)
 {
     if (!control)
         return NULL;
-    while (control->first)
-        client_free(control->first);
-    loop_poll_stop(control->loop, &control->poll);
-    loop_timer_disarm(control->loop, &control->pause);
     remove_file(control);
-    if (control->fd >= 0)
-        (void)close(control->fd);
+    control->server = request_server_free(control->server);
     free(control);
     return NULL;
 }

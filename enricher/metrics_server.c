@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,100 +9,17 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "common/text.h"
-#include "enricher/loop.h"
 #include "enricher/metrics.h"
-
-struct client {
-    struct metrics_server *server;
-    struct client *next;
-    struct loop_poll poll;
-    struct loop_timer timeout;
-    int fd;
-    size_t request_bytes, sent_bytes;
-    struct text reply;
-    bool answered; /* all is sent: what still comes is thrown away until the other side has closed */
-    char request[METRICS_REQUEST_MAX];
-};
+#include "enricher/request_server.h"
 
 struct metrics_server {
-    struct loop *loop;
-    int fd;
-    struct loop_poll poll;
+    struct request_server *server;
+    unsigned port;
     metrics_fn *fn;
     void *arg;
-    struct client *first;
-    unsigned count;
 };
 
-/* ---- a client ------------------------------------------------------------------------------------- */
-
-static void client_free(struct client *client)
-{
-    struct metrics_server *server = client->server;
-    struct client **link = &server->first;
-
-    while (*link != client)
-        link = &(*link)->next;
-    *link = client->next;
-    server->count--;
-    loop_poll_stop(server->loop, &client->poll);
-    loop_timer_disarm(server->loop, &client->timeout);
-    fd_close(&client->fd);
-    text_deinit(&client->reply);
-    free(client);
-}
-
-static void on_timeout(void *arg, uint64_t now_ns)
-{
-    (void)now_ns;
-    client_free(arg);
-}
-
-/* A socket that is closed with something unread resets the connection, and the answer with it: the other side closes first. */
-static void end_reply(struct client *client)
-{
-    client->answered = true;
-    if (shutdown(client->fd, SHUT_WR) < 0 ||
-        loop_poll_change(client->server->loop, &client->poll, POLLIN) < 0)
-        client_free(client);
-}
-
-static void send_reply(struct client *client)
-{
-    const struct text *reply = &client->reply;
-
-    while (client->sent_bytes < reply->size) {
-        ssize_t sent = send(client->fd, reply->data + client->sent_bytes, reply->size - client->sent_bytes,
-            MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        if (sent < 0 && errno == EAGAIN &&
-            loop_poll_change(client->server->loop, &client->poll, POLLOUT) == 0)
-            return;
-        if (sent < 0 && errno != EINTR) {
-            client_free(client);
-            return;
-        }
-        if (sent > 0)
-            client->sent_bytes += (size_t)sent;
-    }
-    end_reply(client);
-}
-
-static void start_reply(struct client *client, const char *status, const struct text *body)
-{
-    text_append_format(&client->reply,
-        "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\n"
-        "Connection: close\r\n\r\n",
-        status, body->size);
-    text_append(&client->reply, body->data, body->size);
-    if (client->reply.failed || body->failed) {
-        client_free(client);
-        return;
-    }
-    loop_timer_arm(
-        client->server->loop, &client->timeout, loop_now(client->server->loop) + METRICS_TIMEOUT_NS);
-    send_reply(client);
-}
+/* ---- a request ------------------------------------------------------------------------------------ */
 
 static bool is_request_for(const char *line, const char *method, const char *path)
 {
@@ -115,98 +30,44 @@ static bool is_request_for(const char *line, const char *method, const char *pat
            strchr(" ?\r", line[method_size + 1 + path_size]);
 }
 
-static void serve(struct client *client)
+/* Returns the status line's end. */
+static const char *compose(struct metrics_server *server, const char *request, struct text *body)
+{
+    if (is_request_for(request, "GET", "/metrics")) {
+        server->fn(server->arg, body);
+        return "200 OK";
+    }
+    if (strncmp(request, "GET ", 4) == 0) {
+        text_append_string(body, "there is /metrics here\n");
+        return "404 Not Found";
+    }
+    text_append_string(body, "GET /metrics is all that is answered\n");
+    return "405 Method Not Allowed";
+}
+
+static enum request_verdict on_request(
+    void *arg, struct request_client *client, char *request, size_t size, struct text *reply)
 {
     struct text body = {0};
+    const char *status;
 
-    if (is_request_for(client->request, "GET", "/metrics")) {
-        client->server->fn(client->server->arg, &body);
-        start_reply(client, "200 OK", &body);
-    } else if (strncmp(client->request, "GET ", 4) == 0) {
-        text_append_string(&body, "there is /metrics here\n");
-        start_reply(client, "404 Not Found", &body);
-    } else {
-        text_append_string(&body, "GET /metrics is all that is answered\n");
-        start_reply(client, "405 Method Not Allowed", &body);
-    }
+    (void)client;
+    if (strlen(request) < size) /* a NUL belongs to no request */
+        return REQUEST_CLOSE;
+    if (!strstr(request, "\r\n\r\n") && !strstr(request, "\n\n"))
+        return REQUEST_MORE;
+    status = compose(arg, request, &body);
+    text_append_format(reply,
+        "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\n"
+        "Connection: close\r\n\r\n",
+        status, body.size);
+    text_append(reply, body.data, body.size);
+    reply->failed |= body.failed;
     text_deinit(&body);
+    return REQUEST_ANSWER;
 }
 
-static bool discard(struct client *client)
-{
-    char bytes[4096];
-    ssize_t got = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-    return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
-}
-
-static void read_request(struct client *client)
-{
-    size_t room = sizeof(client->request) - 1 - client->request_bytes;
-    ssize_t got = recv(client->fd, client->request + client->request_bytes, room, MSG_DONTWAIT);
-
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        client_free(client);
-        return;
-    }
-    client->request_bytes += (size_t)got;
-    client->request[client->request_bytes] = '\0';
-    if (strstr(client->request, "\r\n\r\n") || strstr(client->request, "\n\n"))
-        serve(client);
-    else if (client->request_bytes == sizeof(client->request) - 1 ||
-             strlen(client->request) < client->request_bytes) /* a NUL belongs to no request */
-        client_free(client);
-}
-
-static void on_client(void *arg, uint32_t events)
-{
-    struct client *client = arg;
-
-    (void)events; /* errors show in the call that meets them */
-    if (client->answered) {
-        if (!discard(client))
-            client_free(client);
-    } else if (client->reply.size) {
-        send_reply(client);
-    } else {
-        read_request(client);
-    }
-}
-
-/* ---- the listener --------------------------------------------------------------------------------- */
-
-static void add_client(struct metrics_server *server, int fd)
-{
-    struct client *client = server->count < METRICS_CLIENTS_MAX ? calloc(1, sizeof(*client)) : NULL;
-
-    if (!client) {
-        (void)close(fd);
-        return;
-    }
-    client->server = server;
-    client->fd = fd;
-    client->poll = (struct loop_poll){.fn = on_client, .arg = client, .fd = -1};
-    client->timeout = (struct loop_timer){.fn = on_timeout, .arg = client};
-    client->next = server->first;
-    server->first = client;
-    server->count++;
-    loop_timer_arm(server->loop, &client->timeout, loop_now(server->loop) + METRICS_TIMEOUT_NS);
-    if (loop_poll_start(server->loop, &client->poll, fd, POLLIN) < 0)
-        client_free(client);
-}
-
-/* One a turn: a crowd at the door does not hold the loop. */
-static void on_listener(void *arg, uint32_t events)
-{
-    struct metrics_server *server = arg;
-    int fd = accept4(server->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    (void)events;
-    if (fd >= 0)
-        add_client(server, fd);
-}
+/* ---- the address ---------------------------------------------------------------------------------- */
 
 union address {
     struct sockaddr any;
@@ -284,36 +145,43 @@ static int open_listener(const char *text)
     return take_fd(&fd);
 }
 
-unsigned metrics_server_port(const struct metrics_server *server)
+static unsigned port_of(int fd)
 {
     union address address = {.any = {0}};
     socklen_t size = sizeof(address);
 
-    if (getsockname(server->fd, &address.any, &size) < 0)
+    if (getsockname(fd, &address.any, &size) < 0)
         return 0;
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
+/* ---- life ----------------------------------------------------------------------------------------- */
+
 int metrics_server_new(
     struct metrics_server **ret, struct loop *loop, const char *address, metrics_fn *fn, void *arg)
 {
+    CLEANUP_CLOSE int fd = open_listener(address);
+    struct request_server_options options = {.request_max = METRICS_REQUEST_MAX,
+        .max_clients = METRICS_CLIENTS_MAX,
+        .timeout_ns = METRICS_TIMEOUT_NS,
+        .linger = true,
+        .fn = on_request};
     struct metrics_server *server;
-    int fd = open_listener(address), r;
+    int r;
 
     if (fd < 0)
         return fd;
     server = calloc(1, sizeof(*server));
-    if (!server) {
-        (void)close(fd);
+    if (!server)
         return -ENOMEM;
-    }
-    *server = (struct metrics_server){.loop = loop, .fd = fd, .fn = fn, .arg = arg};
-    server->poll = (struct loop_poll){.fn = on_listener, .arg = server, .fd = -1};
-    r = loop_poll_start(loop, &server->poll, fd, POLLIN);
+    *server = (struct metrics_server){.port = port_of(fd), .fn = fn, .arg = arg};
+    options.arg = server;
+    r = request_server_new(&server->server, loop, fd, &options);
     if (r < 0) {
-        metrics_server_free(server);
+        free(server);
         return r;
     }
+    (void)take_fd(&fd);
     *ret = server;
     return 0;
 }
@@ -322,10 +190,12 @@ struct metrics_server *metrics_server_free(struct metrics_server *server)
 {
     if (!server)
         return NULL;
-    while (server->first)
-        client_free(server->first);
-    loop_poll_stop(server->loop, &server->poll);
-    fd_close(&server->fd);
+    server->server = request_server_free(server->server);
     free(server);
     return NULL;
+}
+
+unsigned metrics_server_port(const struct metrics_server *server)
+{
+    return server->port;
 }

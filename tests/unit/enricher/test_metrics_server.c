@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,7 +61,7 @@ static void turn(void)
         cr_assert_eq(loop_run_once(loop, 0), 0);
 }
 
-static int dial(void)
+static int dial_unserved(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
         .sin_port = htons((uint16_t)metrics_server_port(server)),
@@ -68,6 +69,13 @@ static int dial(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+static int dial(void)
+{
+    int fd = dial_unserved();
+
     turn();
     return fd;
 }
@@ -223,6 +231,25 @@ Test(metrics_server, a_crowd_is_turned_away_and_the_next_is_served)
         fd_close(&crowd[i]);
     fd_close(&late);
     fd_close(&next);
+}
+
+Test(metrics_server, without_descriptors_the_listener_rests_and_comes_back)
+{
+    const char *answer;
+    struct rlimit limit, none;
+    int fd = dial_unserved();
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)fd + 1, .rlim_max = limit.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    say(fd, "GET /metrics HTTP/1.1\r\n\r\n");
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    turn(); /* there would be a descriptor now, but it rests */
+    cr_expect_eq(asked, 0);
+    now_ns += NS_PER_SEC;
+    answer = hear(fd);
+    cr_expect(answer && strstr(answer, "podkin_up"));
+    fd_close(&fd);
 }
 
 Test(metrics_server, freed_with_clients_leaves_nothing)
