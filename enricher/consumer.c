@@ -37,8 +37,8 @@ static void apply_snapshot(struct enricher *e)
     bool another = e->epoch_ns && e->epoch_ns != e->attachment.message.epoch_ns, whole = true;
 
     if (another)
-        pipeline_collector_changed(&e->pipeline);
-    pipeline_snapshot_begin(&e->pipeline);
+        pipeline_collector_changed(&e->lane.pipeline);
+    pipeline_snapshot_begin(&e->lane.pipeline);
     for (size_t i = 0; i < 2; i++) {
         struct snapshot_reader reader;
         const struct record_header *record;
@@ -46,14 +46,14 @@ static void apply_snapshot(struct enricher *e)
 
         snapshot_read_init(&reader, e->attachment.snapshot, e->attachment.snapshot_bytes);
         while ((r = snapshot_read_next(&reader, &record)) > 0)
-            pipeline_snapshot(&e->pipeline, record, passes[i]);
+            pipeline_snapshot(&e->lane.pipeline, record, passes[i]);
         whole &= r == 0;
         if (r < 0 && i == 0)
             log_warning("snapshot of the running processes is not whole (%s): some will lack their binary",
                 strerror(-r));
     }
     if ((another || e->resync) && whole)
-        pipeline_snapshot_missed(&e->pipeline, clock_boot_ns());
+        pipeline_snapshot_missed(&e->lane.pipeline, clock_boot_ns());
     e->epoch_ns = e->attachment.message.epoch_ns;
     attachment_drop_snapshot(&e->attachment);
 }
@@ -64,11 +64,11 @@ static void apply_snapshot(struct enricher *e)
 static void on_recovered(void *arg, const struct hold_entry *entry)
 {
     struct enricher *e = arg;
-    struct pipeline *pipeline = &e->pipeline;
+    struct pipeline *pipeline = &e->lane.pipeline;
     const struct record_header *record = hold_entry_record(entry);
     uint64_t now_ns = clock_boot_ns();
 
-    if (e->recovery_cut)
+    if (e->lane.recovery_cut)
         return;
     if (record_check(record, record->size) < 0) {
         pipeline->counters.records_malformed++;
@@ -77,11 +77,11 @@ static void on_recovered(void *arg, const struct hold_entry *entry)
     pipeline->recovering_since_ns = entry->since_ns < now_ns ? entry->since_ns : now_ns;
     pipeline->recovering_sequence = entry->sequence;
     while (pipeline_record(pipeline, record, clock_boot_ns()) == -EAGAIN) {
-        output_flush(e->output);
-        if (loop_run_once(e->loop, clock_boot_ns() + NS_PER_SEC) < 0)
+        output_flush(e->lane.output);
+        if (loop_run_once(e->lane.loop, clock_boot_ns() + NS_PER_SEC) < 0)
             e->stop = true;
         if (e->stop) { /* the output takes nothing and we are told to end: the next one takes over */
-            e->recovery_cut = true;
+            e->lane.recovery_cut = true;
             return;
         }
         (void)release_run(pipeline, clock_boot_ns());
@@ -99,7 +99,7 @@ static void change_hold(struct enricher *e)
     int64_t recovered;
     int r;
 
-    if (e->hold_epoch_ns == e->epoch_ns || hold_count(e->hold) > 0)
+    if (e->hold_epoch_ns == e->epoch_ns || hold_count(e->lane.hold) > 0)
         return;
     e->hold_epoch_ns = e->epoch_ns;
     r = hold_new(&hold, e->attachment.hold_fd, &e->conf->hold);
@@ -109,36 +109,15 @@ static void change_hold(struct enricher *e)
             strerror(-r));
         return;
     }
-    (void)hold_free(e->hold);
-    e->hold = e->pipeline.hold = hold;
-    e->hold_mark = 0;
+    (void)hold_free(e->lane.hold);
+    e->lane.hold = e->lane.pipeline.hold = hold;
+    e->lane.hold_mark = 0;
     hold_defer_pops(hold);
     recovered = hold_recover(hold, on_recovered, e);
     if (recovered < 0)
         log_warning("what an enricher before held cannot be read: %s", strerror((int)-recovered));
-    else if (recovered > 0 && !e->recovery_cut)
+    else if (recovered > 0 && !e->lane.recovery_cut)
         log_info("%lld held events taken over from the enricher before", (long long)recovered);
-}
-
-/* What was let go leaves the store only when its lines are durable: a kill in between loses nothing. */
-static void settle_hold(struct enricher *e)
-{
-    if (e->recovery_cut)
-        return;
-    if (e->hold_mark && output_durable(e->output) >= e->hold_output_mark) {
-        hold_settle(e->hold, e->hold_mark);
-        e->hold_mark = 0;
-    }
-    if (!e->hold_mark && hold_mark(e->hold) != hold_settled(e->hold)) {
-        e->hold_mark = hold_mark(e->hold);
-        e->hold_output_mark = output_mark(e->output);
-    }
-}
-
-void consumer_settle_all(struct enricher *e)
-{
-    if (e->hold && !e->recovery_cut)
-        hold_settle(e->hold, hold_mark(e->hold));
 }
 
 /* ---- attaching ---------------------------------------------------------------------------------------------------- */
@@ -148,13 +127,13 @@ static void on_attachment(void *arg, uint32_t events)
     struct enricher *e = arg;
 
     (void)events;
-    loop_poll_stop(e->loop, &e->attachment_poll);
+    loop_poll_stop(e->lane.loop, &e->attachment_poll);
     if (e->asked_fd >= 0) {
         e->attach_due = true; /* its answer: taken over in consumer_turn() */
         return;
     }
-    e->collector_gone = true; /* first to the end of its queue: consumer_turn() */
-    e->drain.at_end = false;  /* of what it published until now */
+    e->collector_gone = true;     /* first to the end of its queue: consumer_turn() */
+    e->lane.drain.at_end = false; /* of what it published until now */
     e->resync = false;
 }
 
@@ -173,12 +152,12 @@ static int ask(struct enricher *e, char error[ATTACH_ERROR_MAX])
 
     if (r < 0)
         return r;
-    r = loop_poll_start(e->loop, &e->attachment_poll, e->asked_fd, POLLIN | POLLHUP);
+    r = loop_poll_start(e->lane.loop, &e->attachment_poll, e->asked_fd, POLLIN | POLLHUP);
     if (r < 0) {
         (void)snprintf(error, ATTACH_ERROR_MAX, "%s: %s", e->conf->socket, strerror(-r));
         return r;
     }
-    loop_timer_arm(e->loop, &e->attach_timer, clock_boot_ns() + e->attach_timeout_ns);
+    loop_timer_arm(e->lane.loop, &e->attach_timer, clock_boot_ns() + e->attach_timeout_ns);
     return -EAGAIN;
 }
 
@@ -194,7 +173,7 @@ static int answered(struct enricher *e, char error[ATTACH_ERROR_MAX])
 
 static int take_over(struct enricher *e, char error[ATTACH_ERROR_MAX])
 {
-    int r = queue_consumer_new(&e->queue, &e->attachment.queue_fds);
+    int r = queue_consumer_new(&e->lane.queue, &e->attachment.queue_fds);
 
     if (r < 0) {
         (void)snprintf(
@@ -203,9 +182,9 @@ static int take_over(struct enricher *e, char error[ATTACH_ERROR_MAX])
     }
     apply_snapshot(e);
     change_hold(e);
-    r = drain_attach(&e->drain, e->queue);
+    r = drain_attach(&e->lane.drain, e->lane.queue);
     if (r == 0)
-        r = loop_poll_start(e->loop, &e->attachment_poll, e->attachment.socket_fd, POLLIN | POLLHUP);
+        r = loop_poll_start(e->lane.loop, &e->attachment_poll, e->attachment.socket_fd, POLLIN | POLLHUP);
     if (r < 0)
         (void)snprintf(error, ATTACH_ERROR_MAX, "%s: %s", e->conf->socket, strerror(-r));
     return r;
@@ -221,10 +200,10 @@ static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
 
 void consumer_detach(struct enricher *e)
 {
-    loop_poll_stop(e->loop, &e->attachment_poll);
+    loop_poll_stop(e->lane.loop, &e->attachment_poll);
     fd_close(&e->asked_fd);
-    drain_detach(&e->drain);
-    e->queue = queue_consumer_free(e->queue);
+    drain_detach(&e->lane.drain);
+    e->lane.queue = queue_consumer_free(e->lane.queue);
     attachment_deinit(&e->attachment);
     e->attached_ns = 0;
     e->collector_gone = false;
@@ -242,15 +221,15 @@ static void try_attach(struct enricher *e)
         return;
     now_ns = clock_boot_ns();
     if (r == 0) {
-        loop_timer_disarm(e->loop, &e->attach_timer);
+        loop_timer_disarm(e->lane.loop, &e->attach_timer);
         e->resync = false;
         e->attach_failures = 0;
         e->attach_error[0] = '\0';
         e->attached_ns = now_ns;
         e->attach_count++;
         log_info("attached to the collector (%s): %zu processes, %zu cgroups known",
-            e->attachment.message.hook_kind, e->pipeline.processes.count,
-            e->pipeline.containers.cgroup_count);
+            e->attachment.message.hook_kind, e->lane.pipeline.processes.count,
+            e->lane.pipeline.containers.cgroup_count);
         return;
     }
     consumer_detach(e);
@@ -258,7 +237,7 @@ static void try_attach(struct enricher *e)
         log_warning("%s; trying again", error);
         memcpy(e->attach_error, error, sizeof(error));
     }
-    loop_timer_arm(e->loop, &e->attach_timer,
+    loop_timer_arm(e->lane.loop, &e->attach_timer,
         now_ns + retry_delay_ns(&policy, e->attach_failures++, now_ns * 2654435761u));
 }
 
@@ -278,20 +257,20 @@ void consumer_init(struct enricher *e)
 bool consumer_read(struct enricher *e)
 {
     if (!e->resync)
-        return drain_run(&e->drain);
-    (void)drain_settle(&e->drain);
+        return drain_run(&e->lane.drain);
+    (void)drain_settle(&e->lane.drain);
     return false;
 }
 
 /* Everything that points into the queue is done with. */
 static bool may_leave_queue(const struct enricher *e)
 {
-    return !drain_is_blocked(&e->drain) && !pipeline_is_blocked(&e->pipeline);
+    return !drain_is_blocked(&e->lane.drain) && !pipeline_is_blocked(&e->lane.pipeline);
 }
 
 static bool wants_resync(const struct enricher *e, uint64_t now_ns)
 {
-    uint64_t gap_ns = e->pipeline.gap_since_ns;
+    uint64_t gap_ns = e->lane.pipeline.gap_since_ns;
 
     return gap_ns && now_ns >= gap_ns + e->resync_delay_ns &&
            now_ns >= e->attached_ns + e->resync_interval_ns;
@@ -311,15 +290,15 @@ static bool turn_attached(struct enricher *e)
         return false;
     if (!e->collector_gone && wants_resync(e, clock_boot_ns()))
         e->resync = true;
-    if (e->resync && drain_settle(&e->drain))
+    if (e->resync && drain_settle(&e->lane.drain))
         return leave(e, "records were lost: what runs is looked at anew");
-    if (e->drain.broken && drain_settle(&e->drain)) {
+    if (e->lane.drain.broken && drain_settle(&e->lane.drain)) {
         (void)leave(e, "the collector's queue is broken: what is in it cannot be read");
         e->attach_due = false;
-        loop_timer_arm(e->loop, &e->attach_timer, clock_boot_ns() + ATTACH_RETRY_MAX_NS);
+        loop_timer_arm(e->lane.loop, &e->attach_timer, clock_boot_ns() + ATTACH_RETRY_MAX_NS);
         return false;
     }
-    if (e->collector_gone && e->drain.at_end)
+    if (e->collector_gone && e->lane.drain.at_end)
         return leave(e, "the collector has gone; its queue was read to the end");
     return false; /* what is still to be written wakes us when it is */
 }
@@ -331,9 +310,9 @@ bool consumer_turn(struct enricher *e)
     if (e->attach_due) {
         try_attach(e);
         again = e->attached_ns != 0;
-    } else if (e->attached_ns && hold_mark(e->hold) == hold_settled(e->hold)) {
+    } else if (e->attached_ns && hold_mark(e->lane.hold) == hold_settled(e->lane.hold)) {
         change_hold(e);
     }
-    settle_hold(e);
+    lane_settle_hold(&e->lane);
     return again;
 }

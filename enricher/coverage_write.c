@@ -281,7 +281,7 @@ void coverage_write(struct enricher *e, struct text *reply)
     struct items items = {0};
     size_t left_out = 0, next;
 
-    gather(&items, &e->pipeline);
+    gather(&items, &e->lane.pipeline);
     if (items.count)
         qsort(items.list, items.count, sizeof(*items.list), compare);
     text_append_string(reply, "{\"node_name\":");
@@ -289,7 +289,7 @@ void coverage_write(struct enricher *e, struct text *reply)
     text_append_string(reply, ",\"since\":\"");
     text_append_time(reply, (e->started_ns + (uint64_t)clock_wall_offset_ns()) / NS_PER_SEC * NS_PER_SEC);
     text_append_format(reply, "\",\"since_s\":%" PRIu64, (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
-    put_sums(reply, &items, &e->pipeline);
+    put_sums(reply, &items, &e->lane.pipeline);
     text_append_string(reply, ",\"namespaces\":[");
     for (size_t i = 0; i < items.count; i = next) {
         for (next = i; next < items.count && !strcmp(items.list[next].namespace_, items.list[i].namespace_);)

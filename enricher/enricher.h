@@ -11,9 +11,7 @@
 #include "common/notify.h"
 #include "enricher/attach.h"
 #include "enricher/conf.h"
-#include "enricher/drain.h"
-#include "enricher/emit.h"
-#include "enricher/pipeline.h"
+#include "enricher/lane.h"
 #include "enricher/source.h"
 
 struct control;
@@ -24,25 +22,17 @@ struct metrics_server;
 
 struct enricher {
     struct conf *conf;
-    struct loop *loop;
-    struct output *output;
-    struct pod_table *pods;
-    struct hold *hold;
-    uint64_t hold_mark, hold_output_mark; /* pops that are final once that much output is durable; 0: none */
+    struct lane lane; /* this thread's */
     struct http *http;
     struct control *control;
     struct metrics_server *metrics;
     struct source *sources[ENRICHER_SOURCES_MAX];
     size_t source_count;
-    struct emit emit;
-    struct pipeline pipeline;
-    struct drain drain;
     struct attachment attachment;
     uint64_t
         hold_epoch_ns; /* of the collector whose hold store is in use until it is empty; 0: nobody's but ours */
-    struct queue_consumer *queue;
     struct loop_poll attachment_poll, signal_poll;
-    struct loop_timer attach_timer, housekeeping_timer, pipeline_timer;
+    struct loop_timer attach_timer, housekeeping_timer;
     int signal_fd;
     int asked_fd; /* connected, the answer is not here; -1: not asked */
     unsigned attach_failures;
@@ -53,11 +43,8 @@ struct enricher {
     bool attach_due;
     bool collector_gone; /* its queue is being finished */
     bool resync;         /* a new snapshot is wanted: reading pauses until all that was read is durable */
-    bool recovery_cut; /* stopped in the middle of taking over: what a predecessor held stays in the store */
     struct notify notify;
     bool ready_told;
-    int output_error; /* errno of the output that was said last, 0: fine */
-    uint64_t output_error_ns;
     int result; /* of enricher_run() */
     bool stop;
 };
@@ -76,8 +63,6 @@ bool consumer_read(struct enricher *enricher);
  * once. */
 bool consumer_turn(struct enricher *enricher);
 void consumer_detach(struct enricher *enricher);
-/* All lines are durable: what left the hold store is settled. */
-void consumer_settle_all(struct enricher *enricher);
 
 /* status.c, coverage_write.c, explain.c: one JSON object, one line. */
 struct text;

@@ -50,7 +50,7 @@ static const char *origin_name(const struct process *process)
 
 static void explain_cgroup(struct enricher *e, const struct process *process, struct text *out)
 {
-    const struct cgroup *cgroup = container_table_find(&e->pipeline.containers, process->cgroup_id);
+    const struct cgroup *cgroup = container_table_find(&e->lane.pipeline.containers, process->cgroup_id);
     const char *path = cgroup ? cgroup->path : NULL;
     struct cgroup_shape shape = {0};
     char id[32];
@@ -282,7 +282,7 @@ static void explain_process(
         }
         explain_sources(e, container, out);
     }
-    explain_waiting(&e->pipeline, container, now_ns, out);
+    explain_waiting(&e->lane.pipeline, container, now_ns, out);
     explain_corrections(container, process, out);
 }
 
@@ -297,7 +297,7 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
         text_append_string(reply, "{\"error\":\"explain: expected a pid\"}");
         return;
     }
-    process = process_table_find_pid(&e->pipeline.processes, (uint32_t)pid);
+    process = process_table_find_pid(&e->lane.pipeline.processes, (uint32_t)pid);
     text_append_format(reply, "{\"pid\":%lu,\"now_ns\":%" PRIu64 ",\"steps\":[", pid, now_ns);
     if (process) {
         explain_process(e, process, now_ns, reply);

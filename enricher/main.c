@@ -19,7 +19,7 @@ static int run(struct conf *conf)
         r = confine_enricher(conf);
     if (r == 0)
         r = enricher_run(&enricher);
-    if (r < 0 && enricher.loop)
+    if (r < 0 && enricher.lane.loop)
         log_error("ended: %s", strerror(-r));
     enricher_deinit(&enricher);
     return r < 0 ? EXIT_FAILED : EXIT_FINE;

@@ -73,7 +73,7 @@ static void put_collector(struct text *out, const struct enricher *e)
     put_gauge(out, "collector_attached", "1 while the collector's queue is read", e->attached_ns != 0);
     put_counter(out, "collector_attaches_total", "times that a collector was attached to", e->attach_count);
     if (e->attached_ns)
-        queue_consumer_load_books(e->queue, &books);
+        queue_consumer_load_books(e->lane.queue, &books);
     put_by_type(
         out, "collector_published_total", "records that the collector put into its queue", books.published);
     put_by_type(out, "collector_refused_ring_total", "records that had no room in the kernel's ring buffer",
@@ -81,7 +81,7 @@ static void put_collector(struct text *out, const struct enricher *e)
     put_by_type(
         out, "collector_refused_queue_total", "records that had no room in the queue", books.refused_queue);
     put_gauge(out, "queue_backlog_bytes", "published and not read",
-        e->queue ? queue_consumer_backlog_bytes(e->queue) : 0);
+        e->lane.queue ? queue_consumer_backlog_bytes(e->lane.queue) : 0);
 }
 
 /* In powers of two from a microsecond to half an hour. */
@@ -99,14 +99,14 @@ static void put_histogram(
 
 static void put_tables(struct text *out, const struct enricher *e)
 {
-    const struct pipeline *pipeline = &e->pipeline;
+    const struct pipeline *pipeline = &e->lane.pipeline;
 
     put_gauge(out, "events_held", "waiting for metadata", pipeline_held(pipeline));
-    put_gauge(out, "hold_bytes", "of the hold store", hold_bytes(e->hold));
+    put_gauge(out, "hold_bytes", "of the hold store", hold_bytes(e->lane.hold));
     put_gauge(out, "processes", "that live", pipeline->processes.count - pipeline->processes.exited_count);
     put_gauge(out, "containers", "known by their cgroup", pipeline->containers.container_count);
     put_gauge(out, "cgroups", "known", pipeline->containers.cgroup_count);
-    put_gauge(out, "pods", "known, deleted ones in their grace time included", pod_table_count(e->pods));
+    put_gauge(out, "pods", "known, deleted ones in their grace time included", pod_table_count(e->lane.pods));
 }
 
 static void put_source_values(struct text *out, const struct enricher *e, const char *name, const char *type,
@@ -158,7 +158,7 @@ static void put_output(struct text *out, const struct enricher *e)
 {
     struct output_state state = {0};
 
-    output_get_state(e->output, &state);
+    output_get_state(e->lane.output, &state);
     put_counter(out, "output_lines_total", "composed", state.lines);
     put_counter(out, "output_bytes_total", "composed", state.bytes);
     put_counter(out, "output_rotations_total", "files put aside", state.rotations);
@@ -176,12 +176,12 @@ void metrics_write(const struct enricher *e, struct text *out)
     text_append_string(out, "\"} 1\n");
     put_gauge(out, "uptime_seconds", "of the enricher", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
     put_collector(out, e);
-    put_counters(out, &e->pipeline.counters);
+    put_counters(out, &e->lane.pipeline.counters);
     put_histogram(out, "release_latency_seconds",
-        "from the metadata's arrival to the release of a held event", &e->pipeline.release_ns);
+        "from the metadata's arrival to the release of a held event", &e->lane.pipeline.release_ns);
     put_histogram(out, "write_latency_seconds",
         "from an event that did not wait to its line in the output, of those that were measured",
-        output_latency(e->output));
+        output_latency(e->lane.output));
     put_tables(out, e);
     put_sources(out, e);
     put_output(out, e);

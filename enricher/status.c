@@ -72,7 +72,7 @@ static void put_collector(struct text *out, const struct enricher *e)
         put_string(out, "hook_kind", e->attachment.message.hook_kind);
         put_string(out, "cgroup_hierarchy", e->attachment.message.cgroup_hierarchy);
         put_u64(out, "consumers_so_far", e->attachment.message.attach_count);
-        queue_consumer_load_books(e->queue, &books);
+        queue_consumer_load_books(e->lane.queue, &books);
         put_by_type(out, "published", books.published);
         put_by_type(out, "refused_by_ring", books.refused_ring);
         put_by_type(out, "refused_by_queue", books.refused_queue);
@@ -81,9 +81,9 @@ static void put_collector(struct text *out, const struct enricher *e)
     }
     text_append_char(out, '}');
     open_object(out, "queue");
-    put_u64(out, "backlog_bytes", e->queue ? queue_consumer_backlog_bytes(e->queue) : 0);
-    put_u64(out, "records_read", e->drain.records);
-    put_bool(out, "broken", e->drain.broken);
+    put_u64(out, "backlog_bytes", e->lane.queue ? queue_consumer_backlog_bytes(e->lane.queue) : 0);
+    put_u64(out, "records_read", e->lane.drain.records);
+    put_bool(out, "broken", e->lane.drain.broken);
     text_append_char(out, '}');
 }
 
@@ -96,8 +96,9 @@ static bool is_event(unsigned type)
 /* received = emitted + held + dropped, for the types that become lines. */
 static void put_books(struct text *out, const struct enricher *e)
 {
-    const struct counters *c = &e->pipeline.counters;
-    uint64_t received = 0, emitted = 0, dropped = 0, held = e->hold ? pipeline_held(&e->pipeline) : 0;
+    const struct counters *c = &e->lane.pipeline.counters;
+    uint64_t received = 0, emitted = 0, dropped = 0,
+             held = e->lane.hold ? pipeline_held(&e->lane.pipeline) : 0;
 
     for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
         received += is_event(type) ? c->received[type] : 0;
@@ -140,17 +141,17 @@ static void put_latency(struct text *out, const char *key, const struct histogra
 
 static void put_hold(struct text *out, const struct enricher *e)
 {
-    const struct counters *c = &e->pipeline.counters;
+    const struct counters *c = &e->lane.pipeline.counters;
 
     open_object(out, "hold");
-    put_u64(out, "events", pipeline_held(&e->pipeline));
-    put_u64(out, "bytes", hold_bytes(e->hold));
-    put_u64(out, "high_water_events", hold_max_count(e->hold));
+    put_u64(out, "events", pipeline_held(&e->lane.pipeline));
+    put_u64(out, "bytes", hold_bytes(e->lane.hold));
+    put_u64(out, "high_water_events", hold_max_count(e->lane.hold));
     put_u64(out, "max_events", e->conf->hold.max_events);
     put_u64(out, "max_bytes", e->conf->hold.max_bytes);
     put_u64(out, "timeout_ms", e->conf->pipeline.hold_timeout_ns / NS_PER_MS);
     put_u64(out, "released_on_arrival", c->released_on_arrival);
-    put_latency(out, "release_latency", &e->pipeline.release_ns);
+    put_latency(out, "release_latency", &e->lane.pipeline.release_ns);
     put_u64(out, "expired", c->released_expired);
     put_u64(out, "evicted", c->released_evicted);
     text_append_char(out, '}');
@@ -159,13 +160,13 @@ static void put_hold(struct text *out, const struct enricher *e)
 static void put_tables(struct text *out, const struct enricher *e)
 {
     open_object(out, "tables");
-    put_u64(out, "processes", e->pipeline.processes.count - e->pipeline.processes.exited_count);
-    put_u64(out, "exited_kept", e->pipeline.processes.exited_count);
-    put_u64(out, "cgroups", e->pipeline.containers.cgroup_count);
-    put_u64(out, "cgroups_refused", e->pipeline.containers.refused);
-    put_u64(out, "containers", e->pipeline.containers.container_count);
-    put_u64(out, "pods", pod_table_count(e->pods));
-    put_u64(out, "updates_owed", e->pipeline.owed.count);
+    put_u64(out, "processes", e->lane.pipeline.processes.count - e->lane.pipeline.processes.exited_count);
+    put_u64(out, "exited_kept", e->lane.pipeline.processes.exited_count);
+    put_u64(out, "cgroups", e->lane.pipeline.containers.cgroup_count);
+    put_u64(out, "cgroups_refused", e->lane.pipeline.containers.refused);
+    put_u64(out, "containers", e->lane.pipeline.containers.container_count);
+    put_u64(out, "pods", pod_table_count(e->lane.pods));
+    put_u64(out, "updates_owed", e->lane.pipeline.owed.count);
     text_append_char(out, '}');
 }
 
@@ -197,7 +198,7 @@ static void put_output(struct text *out, const struct enricher *e)
 {
     struct output_state state = {0};
 
-    output_get_state(e->output, &state);
+    output_get_state(e->lane.output, &state);
     open_object(out, "output");
     put_string(out, "path", e->conf->output_path ? e->conf->output_path : "");
     put_u64(out, "lines", state.lines);
@@ -207,7 +208,7 @@ static void put_output(struct text *out, const struct enricher *e)
     put_u64(out, "viewers", state.viewers);
     put_u64(out, "viewers_cut", state.viewers_cut);
     put_u64(out, "last_errno", (uint64_t)state.last_error);
-    put_latency(out, "write_latency", output_latency(e->output));
+    put_latency(out, "write_latency", output_latency(e->lane.output));
     text_append_char(out, '}');
 }
 
@@ -216,7 +217,7 @@ void status_write(const struct enricher *e, struct text *reply)
     text_append_char(reply, '{');
     put_string(reply, "version", PODKIN_VERSION);
     put_string(reply, "node_name", e->conf->node_name);
-    put_string(reply, "loop", loop_describe(e->loop));
+    put_string(reply, "loop", loop_describe(e->lane.loop));
     put_u64(reply, "uptime_s", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
     put_collector(reply, e);
     put_books(reply, e);

@@ -44,12 +44,12 @@ static inline int enricher_kit_conf(const char *option, const char *value)
 
 static inline void feed(const struct record_header *header)
 {
-    int r = pipeline_record(&enricher.pipeline, header, clock_boot_ns());
+    int r = pipeline_record(&enricher.lane.pipeline, header, clock_boot_ns());
 
     while (r == -EAGAIN) { /* as the loop would: the output writes */
-        output_flush(enricher.output);
-        cr_assert_eq(loop_run_once(enricher.loop, clock_boot_ns() + NS_PER_MS), 0);
-        r = pipeline_record(&enricher.pipeline, header, clock_boot_ns());
+        output_flush(enricher.lane.output);
+        cr_assert_eq(loop_run_once(enricher.lane.loop, clock_boot_ns() + NS_PER_MS), 0);
+        r = pipeline_record(&enricher.lane.pipeline, header, clock_boot_ns());
     }
     cr_assert_eq(r, 0);
 }
@@ -78,8 +78,8 @@ static inline void tell_pod(const char *name, const char *container_id)
         .containers = &container,
         .container_count = 1};
 
-    cr_assert_eq(pod_table_merge(enricher.pods, POD_SOURCE_KUBELET, &pod, clock_boot_ns()), 0);
-    pipeline_turn(&enricher.pipeline, clock_boot_ns());
+    cr_assert_eq(pod_table_merge(enricher.lane.pods, POD_SOURCE_KUBELET, &pod, clock_boot_ns()), 0);
+    pipeline_turn(&enricher.lane.pipeline, clock_boot_ns());
 }
 
 /* Takes the text. */

@@ -247,7 +247,7 @@ TestSuite(consumer, .init = setup, .fini = teardown, .timeout = 60);
 
 static struct process *find(struct make_key key)
 {
-    return process_table_find(&enricher.pipeline.processes, key.tgid, key.start_ns);
+    return process_table_find(&enricher.lane.pipeline.processes, key.tgid, key.start_ns);
 }
 
 Test(consumer, lost_exits_are_made_up_for_by_a_new_snapshot)
@@ -274,9 +274,9 @@ Test(consumer, lost_exits_are_made_up_for_by_a_new_snapshot)
     enricher_stop();
     cr_expect_eq(find(lives)->exited_ns, 0);
     cr_expect(!find(died) || find(died)->exited_ns != 0);
-    cr_expect_neq(container_table_find(&enricher.pipeline.containers, 50)->removed_ns, 0);
+    cr_expect_neq(container_table_find(&enricher.lane.pipeline.containers, 50)->removed_ns, 0);
     cr_expect_eq(enricher.attach_count, 2);
-    cr_expect_eq(enricher.pipeline.counters.exits_duplicate, 0);
+    cr_expect_eq(enricher.lane.pipeline.counters.exits_duplicate, 0);
     enricher_end();
 }
 

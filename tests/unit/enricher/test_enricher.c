@@ -90,7 +90,7 @@ Test(enricher, hangup_opens_the_output_anew)
     enricher_kit_start("--output", path);
     cr_assert_eq(rename(path, moved), 0);
     cr_assert_eq(raise(SIGHUP), 0);
-    cr_assert_eq(loop_run_once(enricher.loop, clock_boot_ns() + NS_PER_SEC), 0);
+    cr_assert_eq(loop_run_once(enricher.lane.loop, clock_boot_ns() + NS_PER_SEC), 0);
     cr_expect(!enricher.stop);
     feed(make_exec(&record, A1, INIT, CG_HOST, clock_boot_ns(), "/a"));
     enricher_kit_stop();
@@ -103,9 +103,9 @@ Test(enricher, news_of_a_pod_lets_its_events_go)
 {
     enricher_kit_start(NULL, NULL);
     feed(make_exec(&record, A1, INIT, CG_A, clock_boot_ns(), "/a"));
-    cr_expect_eq(hold_count(enricher.hold), 1);
+    cr_expect_eq(hold_count(enricher.lane.hold), 1);
     tell_pod("web-1", ID_A);
-    cr_expect_eq(hold_count(enricher.hold), 0);
+    cr_expect_eq(hold_count(enricher.lane.hold), 0);
     enricher_kit_stop();
 }
 

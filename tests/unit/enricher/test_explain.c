@@ -107,8 +107,8 @@ Test(explain, queue_that_is_being_let_go_has_not_waited_since_the_boot)
     unsigned long long events = 0, ms = UINT64_MAX;
 
     feed(make_exec(&record, A1, INIT, CG_A, 1, "/a"));
-    container = process_table_find_pid(&enricher.pipeline.processes, A1.tgid)->container;
-    release_schedule(&enricher.pipeline, container, clock_boot_ns());
+    container = process_table_find_pid(&enricher.lane.pipeline.processes, A1.tgid)->container;
+    release_schedule(&enricher.lane.pipeline, container, clock_boot_ns());
     object = explain("1001");
     cr_assert_eq(
         sscanf(of_step(object, "held", false), "%llu events, the first for %llu ms", &events, &ms), 2);
@@ -203,8 +203,8 @@ static void tell(enum pod_source source, const char *workload, uint64_t now_ns)
         .workload = (char *)workload,
         .workload_kind = STR(workload ? "Deployment" : NULL)};
 
-    cr_assert_eq(pod_table_merge(enricher.pods, source, &pod, now_ns), 0);
-    pipeline_turn(&enricher.pipeline, clock_boot_ns());
+    cr_assert_eq(pod_table_merge(enricher.lane.pods, source, &pod, now_ns), 0);
+    pipeline_turn(&enricher.lane.pipeline, clock_boot_ns());
 }
 
 Test(explain, each_field_has_the_best_source_that_tells_it_and_since_when)
@@ -263,8 +263,9 @@ Test(explain, deadline_is_a_time_ahead_and_over_when_it_has_passed)
         (uint64_t)json_integer_value(json_object_get(object, "now_ns")));
     cr_expect_null(find_step(object, "corrections owed"));
     json_decref(object);
-    container = process_table_find_pid(&enricher.pipeline.processes, A1.tgid)->container;
-    pipeline_turn(&enricher.pipeline, resolve_deadline_ns(&enricher.pipeline, container) + NS_PER_SEC);
+    container = process_table_find_pid(&enricher.lane.pipeline.processes, A1.tgid)->container;
+    pipeline_turn(
+        &enricher.lane.pipeline, resolve_deadline_ns(&enricher.lane.pipeline, container) + NS_PER_SEC);
     object = explain("1001");
     cr_expect_str_eq(of_step(object, "state", false), "pending_expired");
     cr_expect_neq(*of_step(object, "state", true), '\0');
@@ -293,7 +294,7 @@ Test(explain_sources, source_that_failed_says_when_it_was_asked_and_why, .init =
 
     feed(make_exec(&record, A1, INIT, CG_A, 1, "/a"));
     do {
-        cr_assert_eq(loop_run_once(enricher.loop, clock_boot_ns() + NS_PER_MS), 0);
+        cr_assert_eq(loop_run_once(enricher.lane.loop, clock_boot_ns() + NS_PER_MS), 0);
         object = explain("1001");
         source = find_step(object, MISSING_FILE);
         cr_assert_not_null(source);

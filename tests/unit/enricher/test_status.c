@@ -151,7 +151,7 @@ Test(status, books_balance_at_random_moments)
             json_decref(object);
         }
     }
-    cr_expect_gt(enricher.pipeline.counters.emitted[RECORD_HOOK], 0);
+    cr_expect_gt(enricher.lane.pipeline.counters.emitted[RECORD_HOOK], 0);
 }
 
 Test(status, types_of_a_newer_collector_are_one_key)
@@ -159,7 +159,7 @@ Test(status, types_of_a_newer_collector_are_one_key)
     json_t *object, *by_type;
 
     for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++)
-        enricher.pipeline.counters.received[type] = 1;
+        enricher.lane.pipeline.counters.received[type] = 1;
     object = status();
     by_type = json_object_get(json_object_get(object, "books"), "received_by_type");
     cr_expect_eq(
@@ -185,7 +185,7 @@ Test(status, failing_source_is_visible)
     enricher_kit_stop();
     enricher_kit_start("--source", "file:/nonexistent/pods \"1\".json");
     for (int i = 0; i < 3; i++)
-        cr_assert_eq(loop_run_once(enricher.loop, clock_boot_ns() + 10 * NS_PER_MS), 0);
+        cr_assert_eq(loop_run_once(enricher.lane.loop, clock_boot_ns() + 10 * NS_PER_MS), 0);
     object = status();
     sources = json_object_get(object, "sources");
     cr_assert_eq(json_array_size(sources), 1);
