@@ -141,6 +141,28 @@ static int check_source(const char *source, char error[OPTIONS_ERROR_MAX])
     return -EINVAL;
 }
 
+/* One of each kind: what the list of one source does not have, that source has taken back (pod_table.h). */
+static int check_sources(const struct option_list *sources, char error[OPTIONS_ERROR_MAX])
+{
+    for (size_t i = 0; i < sources->count; i++) {
+        const char *source = sources->items[i];
+
+        if (check_source(source, error) < 0)
+            return -EINVAL;
+        for (size_t j = 0; j < i; j++) {
+            size_t kind_size = (size_t)(strchr(source, ':') - source);
+
+            if (strncmp(source, sources->items[j], kind_size + 1) != 0)
+                continue;
+            (void)snprintf(error, OPTIONS_ERROR_MAX,
+                "--source: expected one of each kind, not '%.100s' beside '%.100s'", source,
+                sources->items[j]);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 static int check_socket(const char *name, const char *path, char error[OPTIONS_ERROR_MAX])
 {
     int r = unix_check_path(path);
@@ -187,15 +209,7 @@ static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX]
             conf->metrics_listen);
         return -EINVAL;
     }
-    if (conf->sources.count > CONF_SOURCES_MAX) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX, "--source: expected at most %d of them", CONF_SOURCES_MAX);
-        return -EINVAL;
-    }
-    for (size_t i = 0; i < conf->sources.count; i++) {
-        if (check_source(conf->sources.items[i], error) < 0)
-            return -EINVAL;
-    }
-    return 0;
+    return check_sources(&conf->sources, error);
 }
 
 static void derive(struct conf *conf)

@@ -12,7 +12,7 @@
 #include "enricher/render.h"
 #include "enricher/source.h"
 
-#define CONF_SOURCES_MAX 16
+#define CONF_SOURCES_MAX 4 /* one of each kind */
 
 enum conf_action { CONF_RUN, CONF_CHECK, CONF_HELP, CONF_VERSION };
 
