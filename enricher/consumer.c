@@ -102,6 +102,8 @@ static void change_hold(struct enricher *e)
     if (e->hold_epoch_ns == e->epoch_ns || hold_count(e->lane.hold) > 0)
         return;
     e->hold_epoch_ns = e->epoch_ns;
+    if (hold_is(e->lane.hold, e->attachment.hold_fd))
+        return;
     r = hold_new(&hold, e->attachment.hold_fd, &e->conf->hold);
     if (r < 0) {
         log_warning(
@@ -298,7 +300,8 @@ static bool turn_attached(struct enricher *e)
         loop_timer_arm(e->lane.loop, &e->attach_timer, clock_boot_ns() + ATTACH_RETRY_MAX_NS);
         return false;
     }
-    if (e->collector_gone && e->lane.drain.at_end)
+    /* What is not durable yet would come again from the next collector, which goes on where we released. */
+    if (e->collector_gone && e->lane.drain.at_end && drain_settle(&e->lane.drain))
         return leave(e, "the collector has gone; its queue was read to the end");
     return false; /* what is still to be written wakes us when it is */
 }

@@ -246,8 +246,8 @@ void enricher_deinit(struct enricher *e)
         loop_timer_disarm(e->lane.loop, &e->attach_timer);
         loop_timer_disarm(e->lane.loop, &e->housekeeping_timer);
     }
-    if (held > 0 && e->attached_ns && e->hold_epoch_ns == e->epoch_ns) {
-        log_info("%llu held events stay with the collector for the next enricher", (unsigned long long)held);
+    if (held > 0 && e->hold_epoch_ns) { /* a collector that is away as well finds the store again */
+        log_info("%llu held events stay in the hold store for the next enricher", (unsigned long long)held);
         return; /* the process ends; taking the pipeline down would take them out of the store */
     }
     e->control = control_free(e->control);

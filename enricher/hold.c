@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/record.h"
 #include "enricher/hold_chunk.h"
@@ -33,6 +34,14 @@ struct hold *hold_free(struct hold *hold)
         hold_chunks_deinit(hold);
     free(hold);
     return NULL;
+}
+
+bool hold_is(const struct hold *hold, int memfd)
+{
+    struct stat ours, theirs;
+
+    return fstat(hold->fd, &ours) == 0 && fstat(memfd, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+           ours.st_ino == theirs.st_ino;
 }
 
 /* ---- the list of queues by age ---- */

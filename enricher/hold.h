@@ -66,6 +66,9 @@ int hold_new(struct hold **ret, int memfd, const struct hold_limits *limits);
 /* What is in the memfd stays there: not popped, or popped and not settled. */
 struct hold *hold_free(struct hold *hold);
 
+/* Whether this store is in that memfd. */
+bool hold_is(const struct hold *hold, int memfd);
+
 /* Copies the record, to a place that does not move until it is popped. -ENOSPC: a limit is reached and
  * nothing was kept; the caller lets the oldest queue go (hold_oldest) and tries again. -EINVAL: header.size
  * breaks R1. */

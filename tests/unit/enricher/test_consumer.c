@@ -301,6 +301,55 @@ Test(consumer, queue_of_a_collector_that_ended_is_read_to_its_end_though_the_out
     enricher_end();
 }
 
+Test(consumer, queue_of_a_collector_that_ended_is_left_when_its_lines_are_durable_and_goes_on_with_the_next)
+{
+    struct pollfd poll_fd = {.fd = collector.listener, .events = POLLIN};
+    const unsigned count = 20000;
+
+    snapshot_begin();
+    snapshot_end();
+    enricher_start();
+    collector_serve(5000);
+    for (unsigned i = 0; i < count; i++)
+        publish(make_lost(RECORD_HOOK));
+    (void)usleep(300 * 1000);
+    fd_close(&collector.connection);
+    cr_expect_eq(poll(&poll_fd, 1, 500), 0, "it went to the next with its output full");
+    cr_expect_eq(count_lines("\"lost\"", 500), count);
+    snapshot_begin();
+    snapshot_end();
+    collector_serve(5000); /* the next: the same queue, from where it was released */
+    cr_expect_eq(queue_producer_used_bytes(collector.queue), 0);
+    cr_expect_eq(count_lines("\"lost\"", 300), 0);
+    publish(make_lost(RECORD_HOOK));
+    cr_expect_eq(count_lines("\"lost\"", 300), 1);
+    enricher_stop();
+    enricher_end();
+}
+
+Test(consumer, store_of_another_collector_in_the_same_memory_stays_in_use)
+{
+    struct hold *before;
+
+    snapshot_begin();
+    snapshot_end();
+    enricher_start();
+    collector_serve(5000);
+    (void)usleep(100 * 1000);
+    before = enricher.lane.hold;
+    fd_close(&collector.connection);
+    collector.epoch_ns = clock_boot_ns();
+    snapshot_begin();
+    snapshot_end();
+    collector_serve(5000);
+    publish(make_lost(RECORD_HOOK));
+    cr_expect_eq(count_lines("\"lost\"", 300), 1);
+    enricher_stop();
+    cr_expect_eq(enricher.lane.hold, before);
+    cr_expect_eq(enricher.hold_epoch_ns, collector.epoch_ns);
+    enricher_end();
+}
+
 static void count_entry(void *arg, const struct hold_entry *entry)
 {
     (void)entry;
