@@ -309,6 +309,31 @@ static int apply_event(struct pipeline *pipeline, const struct record_header *re
     return r;
 }
 
+/* The event itself is another lane's. */
+static void apply_foreign(struct pipeline *pipeline, const struct record_header *record, uint64_t now_ns)
+{
+    struct process *process;
+
+    if (record->type == RECORD_HOOK)
+        return;
+    if (record->type == RECORD_FORK)
+        process = apply_fork(pipeline, (const struct record_fork *)record, now_ns);
+    else if (record->type == RECORD_EXEC)
+        process = apply_exec(pipeline, (const struct record_process *)record, now_ns);
+    else
+        process = find_or_make(pipeline, record, now_ns);
+    if (!process) {
+        pipeline->counters.memory_failures++;
+        return;
+    }
+    (void)apply_find_container(pipeline, process, record->cgroup_id);
+    if (record->type == RECORD_EXIT && !process->exit_told) {
+        process->exit_told = true;
+        process_table_mark_exited(&pipeline->processes, process, now_ns);
+    }
+    process_unref(process);
+}
+
 /* Without these the tables are no longer true: the dead stay, a process runs what it ran before, a cgroup has no path, a hook no
  * policy. */
 static bool breaks_tables(const struct record_lost *record)
@@ -339,7 +364,10 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
     case RECORD_EXEC:
     case RECORD_EXIT:
     case RECORD_HOOK:
-        return apply_event(pipeline, record, now_ns);
+        if (lane_of_owns(pipeline->lane, record))
+            return apply_event(pipeline, record, now_ns);
+        apply_foreign(pipeline, record, now_ns);
+        return 0;
     case RECORD_CGROUP_MKDIR:
     case RECORD_CGROUP_RMDIR:
         apply_cgroup(pipeline, (const struct record_cgroup *)record, now_ns);
@@ -348,12 +376,14 @@ static int apply(struct pipeline *pipeline, const struct record_header *record, 
         apply_attach(pipeline, (const struct record_cgroup *)record, now_ns);
         return 0;
     case RECORD_LOST:
-        return apply_lost(pipeline, (const struct record_lost *)record, now_ns);
+        return lane_of_owns(pipeline->lane, record)
+                   ? apply_lost(pipeline, (const struct record_lost *)record, now_ns)
+                   : 0;
     case RECORD_POLICY:
         hook_apply_policy(pipeline, (const struct record_policy *)record, 0, now_ns);
         return 0;
     default:
-        pipeline->counters.records_unknown_type++;
+        pipeline->counters.records_unknown_type += lane_of_owns(pipeline->lane, record);
         return 0;
     }
 }
@@ -434,7 +464,7 @@ int pipeline_record(struct pipeline *pipeline, const struct record_header *recor
         r = pipeline->has_parked ? unpark(pipeline, now_ns) : apply(pipeline, record, now_ns);
     if (r == -EAGAIN)
         return r;
-    if (record->type < RECORD_TYPE_SLOTS)
+    if (record->type < RECORD_TYPE_SLOTS && lane_of_owns(pipeline->lane, record))
         pipeline->counters.received[record->type]++;
     return 0;
 }

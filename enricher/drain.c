@@ -12,6 +12,7 @@
 #include "enricher/pipeline.h"
 
 #define BATCHES_A_TURN    128
+#define SKIPS_A_BATCH     256
 #define NAP_NS            NS_PER_MS
 #define NAPS_BEFORE_SLEEP 20
 
@@ -91,18 +92,25 @@ static void mark(struct drain *drain)
         (struct drain_mark){now, position};
 }
 
-/* The next records, checked; what is malformed is counted and left out. */
+/* The next records, checked; what is malformed is counted and left out, what only another lane needs is passed over by its header. */
 static void fetch(struct drain *drain)
 {
+    const struct lane_of lane = drain->pipeline->lane;
+    uint32_t skips = 0;
+
     drain->batch_next = drain->batch_count = 0;
-    while (drain->batch_count < DRAIN_BATCH) {
+    while (drain->batch_count < DRAIN_BATCH && skips < SKIPS_A_BATCH) {
         const struct record_header *record = queue_consumer_next(drain->queue, &drain->broken);
 
         if (!record)
             return;
         drain->records++;
+        if (lane_of_skips(lane, record)) {
+            skips++;
+            continue;
+        }
         if (record_check(record, record->size) < 0) {
-            drain->pipeline->counters.records_malformed++;
+            drain->pipeline->counters.records_malformed += lane_of_owns(lane, record);
             continue;
         }
         pipeline_prefetch_slots(drain->pipeline, record);

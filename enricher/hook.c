@@ -9,10 +9,10 @@ void hook_apply_policy(
 {
     switch (policy_table_apply(&pipeline->policies, record, generation, now_ns)) {
     case POLICY_REFUSED:
-        pipeline->counters.policies_refused++;
+        pipeline->counters.policies_refused += pipeline->lane.index == 0; /* each lane refuses it */
         break;
     case POLICY_MALFORMED:
-        pipeline->counters.records_malformed++;
+        pipeline->counters.records_malformed += pipeline->lane.index == 0;
         break;
     case POLICY_TAKEN:
         break;

@@ -15,7 +15,7 @@
  *
  * E1  events of one process leave in the order in which they came
  * E2  an event waits only while its own container or its parent's is waited for, or while earlier events of its container or process wait
- * E3  received = emitted + held + dropped(by reason), at any moment between two calls
+ * E3  received = emitted + held + dropped(by reason), at any moment between two calls; of several lanes (lane_of.h) for each, and so for all together
  * E4  a call that returns -EAGAIN has changed nothing that a later call with the same record would not continue
  * E5  who stood in a line without all of its Pod gets a pod_update at each step that adds some of it, once, behind that line (owed.h)
  */
@@ -28,6 +28,7 @@
 #include "enricher/emit.h"
 #include "enricher/histogram.h"
 #include "enricher/hold.h"
+#include "enricher/lane_of.h"
 #include "enricher/owed.h"
 #include "enricher/policy_table.h"
 #include "enricher/process_table.h"
@@ -49,6 +50,7 @@ struct pipeline_options {
 
 struct pipeline {
     const struct pipeline_options *options;
+    struct lane_of lane; /* of records of other lanes' processes only the tables learn */
     struct process_table processes;
     struct container_table containers;
     struct policy_table policies;
@@ -76,7 +78,7 @@ struct pipeline {
     bool has_parked;
 };
 
-/* The pointers in *pipeline marked borrowed, options, ask and arg are set by the caller before. 0 or negative errno. */
+/* The pointers in *pipeline marked borrowed, options, lane, ask and arg are set by the caller before. 0 or negative errno. */
 int pipeline_init(struct pipeline *pipeline, uint64_t now_ns);
 /* Also takes what is held out of the store: a daemon whose successor shall have it does not call this, it ends. */
 void pipeline_deinit(struct pipeline *pipeline);

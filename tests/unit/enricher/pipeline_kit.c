@@ -73,8 +73,12 @@ void kit_start(void)
     cr_assert_eq(pod_table_new(&kit.pods, &pod_limits, on_changed, NULL), 0);
     cr_assert_eq(hold_new(&kit.hold, -1, &kit.limits), 0);
     cr_assert_eq(emit_init(&kit.emit, &kit.render, NULL, "01234567-89ab-cdef-0123-456789abcdef"), 0);
-    kit.pipeline = (struct pipeline){
-        .options = &kit.options, .pods = kit.pods, .hold = kit.hold, .emit = &kit.emit, .ask = on_ask};
+    kit.pipeline = (struct pipeline){.options = &kit.options,
+        .lane = kit.lane,
+        .pods = kit.pods,
+        .hold = kit.hold,
+        .emit = &kit.emit,
+        .ask = on_ask};
     cr_assert_eq(pipeline_init(&kit.pipeline, kit.now), 0);
     kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, CG_HOST, NONE, kit.now, "/"));
     kit_feed(make_cgroup(&kit.record, RECORD_CGROUP_MKDIR, CG_A, NONE, kit.now, PATH_A));

@@ -40,6 +40,7 @@ struct kit {
     struct pipeline_options options;
     struct render_options render;
     struct hold_limits limits;
+    struct lane_of lane;
     struct emit emit;
     struct pipeline pipeline;
     struct pod_table *pods;
@@ -58,8 +59,8 @@ extern struct kit kit;
 
 void kit_setup(void); /* default options, then kit_start() */
 void kit_start(
-    void);           /* with what stands in options, render and limits; the cgroups A, B and HOST are known */
-void kit_stop(void); /* forgets the lines, too */
+    void); /* with what stands in options, render, limits and lane; the cgroups A, B and HOST are known */
+void kit_stop(void);     /* forgets the lines, too */
 void kit_teardown(void); /* the same, for a test suite */
 
 int kit_try(const struct record_header *record); /* what pipeline_record() says */
