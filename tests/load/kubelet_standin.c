@@ -19,16 +19,22 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "tests/load/standin_connection.h"
+#include "tests/load/standin_fault.h"
 #include "tests/load/standin_pods.h"
 
 #define PROGRAM         "podkin-kubelet-standin"
 #define CONNECTIONS_MAX 128
 #define IDLE_MAX_NS     (120 * NS_PER_SEC)
 #define TOKEN_MAX       16384
+#define IDLE_TURN_MS    10000
+#define FAULT_TURN_MS   20
 
 struct standin {
-    char *listen, *tls_cert, *tls_key, *token_file, *client_ca, *pods_path;
-    uint64_t delay_ns, fail_status, fail_count;
+    char *listen, *tls_cert, *tls_key, *token_file, *client_ca, *pods_path, *delay_text;
+    uint64_t generate, containers, seed, fail_status, fail_count;
+    struct option_list fault_texts;
+    struct standin_delay delay;
+    struct standin_faults faults;
     int delay_from;
     bool stall;
 
@@ -37,7 +43,7 @@ struct standin {
     struct standin_pods *pods;
     struct standin_connection *connections[CONNECTIONS_MAX];
     size_t count;
-    uint64_t faults; /* how many lists were spoilt */
+    uint64_t started_ns, spoilt; /* how many lists were */
 };
 
 /* ---- answers ---- */
@@ -82,22 +88,45 @@ static bool request_is_allowed(const struct standin *standin, const struct stand
            (standin->token_file && request->bearer && bearer_is_right(standin, request->bearer));
 }
 
+static void answer_fault(unsigned fault_status, struct text *out)
+{
+    char status[32];
+
+    (void)snprintf(status, sizeof(status), "%u Injected", fault_status);
+    answer_text(out, status, fault_status == 429 ? "Retry-After: 1\r\n" : "", "as was asked for\n");
+}
+
 /* --fail-status, --stall: for the first --fail-count lists, or for all. */
 static bool list_is_spoilt(struct standin *standin)
 {
     if (!standin->fail_status && !standin->stall)
         return false;
-    if (standin->fail_count && standin->faults >= standin->fail_count)
+    if (standin->fail_count && standin->spoilt >= standin->fail_count)
         return false;
-    standin->faults++;
+    standin->spoilt++;
     return true;
+}
+
+/* False: never. */
+static bool answer_pods(struct standin *standin, bool running, struct text *out)
+{
+    unsigned status = (unsigned)standin->fail_status;
+    enum standin_fault_kind fault =
+        standin_faults_of_request(&standin->faults, clock_boot_ns() - standin->started_ns, &status);
+
+    if (fault == STANDIN_FAULT_NONE && list_is_spoilt(standin))
+        fault = standin->stall ? STANDIN_FAULT_STALL : STANDIN_FAULT_STATUS;
+    if (fault == STANDIN_FAULT_STATUS)
+        answer_fault(status, out);
+    else if (fault == STANDIN_FAULT_NONE)
+        answer_list(standin, running, out);
+    return fault == STANDIN_FAULT_NONE || fault == STANDIN_FAULT_STATUS;
 }
 
 static bool on_request(void *arg, const struct standin_request *request, struct text *out)
 {
     struct standin *standin = arg;
     bool running = strcmp(request->path, "/runningpods/") == 0;
-    char status[32];
 
     if (strcmp(request->path, "/healthz") == 0) {
         answer_text(out, "200 OK", "", "ok");
@@ -107,14 +136,8 @@ static bool on_request(void *arg, const struct standin_request *request, struct 
         answer_text(out, "404 Not Found", "", "404 page not found\n");
     } else if (strcmp(request->method, "GET") != 0) {
         answer_text(out, "405 Method Not Allowed", "Allow: GET\r\n", "");
-    } else if (!list_is_spoilt(standin)) {
-        answer_list(standin, running, out);
-    } else if (standin->stall) {
-        return false;
     } else {
-        (void)snprintf(status, sizeof(status), "%" PRIu64 " Injected", standin->fail_status);
-        answer_text(
-            out, status, standin->fail_status == 429 ? "Retry-After: 1\r\n" : "", "as was asked for\n");
+        return answer_pods(standin, running, out);
     }
     return true;
 }
@@ -231,6 +254,13 @@ static int setup_signals(struct standin *standin)
 
 /* ---- the loop ---- */
 
+static bool is_out(const struct standin *standin)
+{
+    return standin_faults_in_force(&standin->faults, clock_boot_ns() - standin->started_ns) ==
+           STANDIN_FAULT_OUTAGE;
+}
+
+/* In an outage whoever comes is cut off. */
 static void accept_one(struct standin *standin)
 {
     int fd = accept4(standin->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -238,6 +268,10 @@ static void accept_one(struct standin *standin)
 
     if (fd < 0)
         return;
+    if (is_out(standin)) {
+        (void)close(fd);
+        return;
+    }
     connection = standin_connection_new(fd, standin->tls, on_request, standin);
     if (connection)
         standin->connections[standin->count++] = connection;
@@ -247,11 +281,12 @@ static void accept_one(struct standin *standin)
 static void step_connections(struct standin *standin, const struct pollfd *fds)
 {
     uint64_t now = clock_boot_ns();
+    bool out = is_out(standin);
     size_t kept = 0;
 
     for (size_t i = 0; i < standin->count; i++) {
         struct standin_connection *connection = standin->connections[i];
-        bool alive = now < standin_connection_moved_ns(connection) + IDLE_MAX_NS;
+        bool alive = !out && now < standin_connection_moved_ns(connection) + IDLE_MAX_NS;
 
         if (alive && fds[i].revents)
             alive = standin_connection_step(connection);
@@ -275,7 +310,8 @@ static int serve(struct standin *standin)
         fds[count] = (struct pollfd){.fd = standin->signals, .events = POLLIN};
         fds[count + 1] =
             (struct pollfd){.fd = count < CONNECTIONS_MAX ? standin->listener : -1, .events = POLLIN};
-        if (poll(fds, count + 2, 10000) < 0 && errno != EINTR) {
+        if (poll(fds, count + 2, standin->faults.count ? FAULT_TURN_MS : IDLE_TURN_MS) < 0 &&
+            errno != EINTR) {
             log_error("poll: %s", strerror(errno));
             return 1;
         }
@@ -301,23 +337,47 @@ static void standin_deinit(struct standin *standin)
     free(standin->token_file);
     free(standin->client_ca);
     free(standin->pods_path);
+    free(standin->delay_text);
+    option_list_deinit(&standin->fault_texts);
+}
+
+static int read_texts(struct standin *standin)
+{
+    if (!standin->pods_path == !standin->generate) {
+        log_error("--pods, --generate: expected one of them");
+        return -EINVAL;
+    }
+    if (standin->delay_text && standin_delay_parse(standin->delay_text, &standin->delay) < 0) {
+        log_error("--delay %s: expected %s", standin->delay_text, STANDIN_DELAY_EXPECTED);
+        return -EINVAL;
+    }
+    standin->faults.random = standin->seed;
+    for (size_t i = 0; i < standin->fault_texts.count; i++) {
+        if (standin_faults_add(&standin->faults, standin->fault_texts.items[i]) < 0) {
+            log_error("--fault %s: expected %s", standin->fault_texts.items[i], STANDIN_FAULT_EXPECTED);
+            return -EINVAL;
+        }
+    }
+    return 0;
 }
 
 static int standin_run(struct standin *standin)
 {
     struct standin_pods_options options = {.path = standin->pods_path,
-        .delay_ns = standin->delay_ns,
+        .generate = (unsigned)standin->generate,
+        .containers = (unsigned)standin->containers,
+        .seed = standin->seed,
         .delay_from_file = standin->delay_from == 1,
         .announce = stdout};
     int error;
 
-    if (!standin->pods_path) {
-        log_error("--pods: expected a file or a directory");
+    if (read_texts(standin) < 0)
         return 2;
-    }
+    options.delay = standin->delay;
+    standin->started_ns = clock_boot_ns();
     error = standin_pods_new(&standin->pods, &options);
     if (error < 0) {
-        log_error("--pods %s: %s", standin->pods_path, strerror(-error));
+        log_error("--pods %s: %s", standin->pods_path ? standin->pods_path : "", strerror(-error));
         return 2;
     }
     if (setup_tls(standin) < 0)
@@ -334,15 +394,21 @@ static int standin_run(struct standin *standin)
 int main(int argc, char **argv)
 {
     static const char *const froms[] = {"start", "containers", NULL};
-    struct standin standin = {.listener = -1, .signals = -1, .listen = strdup("127.0.0.1:10255")};
+    struct standin standin = {
+        .listener = -1, .signals = -1, .listen = strdup("127.0.0.1:10255"), .containers = 2, .seed = 1};
     bool help = false;
     const struct option_spec specs[] = {
         {"listen", OPTION_STRING, &standin.listen, "ADDRESS:PORT",
             "where to listen; port 0: pick one and print it", NULL, 0, 0},
         {"pods", OPTION_STRING, &standin.pods_path, "PATH",
             "a PodList in JSON, or a directory of *.json, read anew at each request", NULL, 0, 0},
-        {"delay", OPTION_DURATION, &standin.delay_ns, "DURATION", "a Pod becomes visible so late", NULL, 0,
-            0},
+        {"generate", OPTION_COUNT, &standin.generate, "N", "or so many made-up Pods", NULL, 1, 10000},
+        {"containers", OPTION_COUNT, &standin.containers, "N", "of so many containers each (2)", NULL, 1, 64},
+        {"delay", OPTION_STRING, &standin.delay_text, "DELAY",
+            "a Pod becomes visible so late: " STANDIN_DELAY_EXPECTED, NULL, 0, 0},
+        {"seed", OPTION_COUNT, &standin.seed, "N", "of delays and faults by chance (1)", NULL, 0, 0},
+        {"fault", OPTION_STRINGS, &standin.fault_texts, "WHAT=WHEN", "repeatable: " STANDIN_FAULT_EXPECTED,
+            NULL, 0, 0},
         {"delay-from", OPTION_CHOICE, &standin.delay_from, "start|containers",
             "counted from our start, or from when the Pod's file appeared", froms, 0, 0},
         {"tls-cert", OPTION_STRING, &standin.tls_cert, "FILE", "serve https with this certificate (PEM)",

@@ -8,8 +8,15 @@
 
 #include "common/clock.h"
 #include "common/queue_layout.h"
+#include "tests/load/standin_delay.h"
+#include "tests/load/standin_fault.h"
 
-#define SPECS_MAX 32
+#define SPECS_MAX 48
+
+static const char *const standins[] = {[LOAD_STANDIN_NONE] = "none",
+    [LOAD_STANDIN_KUBELET] = "kubelet",
+    [LOAD_STANDIN_APISERVER] = "apiserver",
+    NULL};
 
 static size_t list(struct load_conf *c, struct option_spec specs[SPECS_MAX])
 {
@@ -34,6 +41,12 @@ static size_t list(struct load_conf *c, struct option_spec specs[SPECS_MAX])
             10000},
         {"metadata-delay", OPTION_DURATION, &c->metadata_delay_ns, "DURATION", "until the Pods are told (0)",
             NULL, 0, 3600 * NS_PER_SEC},
+        {"standin", OPTION_CHOICE, &c->standin, "none|kubelet|apiserver",
+            "who tells of the Pods, none: a file (none)", standins, 0, 0},
+        {"standin-delay", OPTION_STRING, &c->standin_delay, "DELAY",
+            "each Pod is told so late: " STANDIN_DELAY_EXPECTED, NULL, 0, 0},
+        {"standin-fault", OPTION_STRINGS, &c->standin_faults, "WHAT=WHEN",
+            "repeatable: " STANDIN_FAULT_EXPECTED, NULL, 0, 0},
         {"churn", OPTION_DURATION, &c->churn_ns, "DURATION",
             "every so often a Pod goes and another comes; 0: never (0)", NULL, 0, 3600 * NS_PER_SEC},
         {"burst", OPTION_DURATION, &c->burst_ns, "DURATION", "the rate holds for so long …; 0: always (0)",
@@ -77,6 +90,31 @@ static uint64_t round_up(uint64_t bytes)
     return power;
 }
 
+static int check_standin(const struct load_conf *conf, char error[OPTIONS_ERROR_MAX])
+{
+    struct standin_faults faults = {0};
+    struct standin_delay delay;
+
+    if (!conf->standin && (conf->standin_delay || conf->standin_faults.count)) {
+        (void)snprintf(
+            error, OPTIONS_ERROR_MAX, "--standin-delay, --standin-fault: expected --standin with them");
+        return -EINVAL;
+    }
+    if (conf->standin_delay && standin_delay_parse(conf->standin_delay, &delay) < 0) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--standin-delay: '%.100s': expected %s",
+            conf->standin_delay, STANDIN_DELAY_EXPECTED);
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < conf->standin_faults.count; i++) {
+        if (standin_faults_add(&faults, conf->standin_faults.items[i]) == 0)
+            continue;
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--standin-fault: '%.100s': expected %s",
+            conf->standin_faults.items[i], STANDIN_FAULT_EXPECTED);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 int load_conf_read(struct load_conf *ret, int argc, char **argv, char error[OPTIONS_ERROR_MAX])
 {
     struct option_spec specs[SPECS_MAX];
@@ -110,7 +148,7 @@ int load_conf_read(struct load_conf *ret, int argc, char **argv, char error[OPTI
         return -EINVAL;
     }
     ret->queue_bytes = round_up(ret->queue_bytes);
-    return 0;
+    return check_standin(ret, error);
 }
 
 void load_conf_print_help(void)
@@ -123,11 +161,13 @@ void load_conf_print_help(void)
 
 void load_conf_deinit(struct load_conf *conf)
 {
-    char **strings[] = {&conf->profile, &conf->enricher, &conf->folder, &conf->json, &conf->html};
+    char **strings[] = {
+        &conf->profile, &conf->enricher, &conf->folder, &conf->json, &conf->html, &conf->standin_delay};
 
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
         free(*strings[i]);
         *strings[i] = NULL;
     }
     option_list_deinit(&conf->enricher_options);
+    option_list_deinit(&conf->standin_faults);
 }

@@ -6,6 +6,8 @@
 
 #include "common/options.h"
 
+enum load_standin_kind { LOAD_STANDIN_NONE, LOAD_STANDIN_KUBELET, LOAD_STANDIN_APISERVER };
+
 struct load_conf {
     char *profile;                       /* the file */
     char *enricher;                      /* the program; NULL: podkin-enricher beside this one */
@@ -15,14 +17,17 @@ struct load_conf {
     uint64_t rate;                       /* events a second; 0: closed loop, as many as are taken */
     uint64_t duration_ns, seed;
     uint64_t pods, containers,
-        processes;               /* containers a Pod; processes a container, alive at the beginning */
-    uint64_t metadata_delay_ns;  /* of all Pods, from the beginning */
-    uint64_t churn_ns;           /* a Pod goes and another comes; 0: never */
-    uint64_t burst_ns, pause_ns; /* the rate for burst, then nothing for pause; 0: steady */
-    uint64_t weight_spawn;       /* fork, exec, exit of a short life */
-    uint64_t weight_worker;      /* fork of a worker, exit of an older one: a pre-forking server */
-    uint64_t weight_deep;        /* fork, exec in a growing chain, then the exits from its end */
-    uint64_t weight_hook;        /* a policy's hook in a process that lives */
+        processes;                     /* containers a Pod; processes a container, alive at the beginning */
+    uint64_t metadata_delay_ns;        /* of all Pods, from the beginning */
+    int standin;                       /* enum load_standin_kind: who tells of the Pods; NONE: a file */
+    char *standin_delay;               /* a distribution (standin_delay.h) of each Pod's own; NULL: none */
+    struct option_list standin_faults; /* standin_fault.h */
+    uint64_t churn_ns;                 /* a Pod goes and another comes; 0: never */
+    uint64_t burst_ns, pause_ns;       /* the rate for burst, then nothing for pause; 0: steady */
+    uint64_t weight_spawn;             /* fork, exec, exit of a short life */
+    uint64_t weight_worker;            /* fork of a worker, exit of an older one: a pre-forking server */
+    uint64_t weight_deep;              /* fork, exec in a growing chain, then the exits from its end */
+    uint64_t weight_hook;              /* a policy's hook in a process that lives */
     uint64_t queue_bytes;
     bool find_limit;
     uint64_t fail_lost, fail_p99_ns, fail_without_pod, fail_rss_bytes; /* thresholds; UINT64_MAX: none */

@@ -26,9 +26,9 @@
 
 /* ---- its life ----------------------------------------------------------------------------------------------------- */
 
-static void run(const struct load_conf *conf, const char *program, const char *folder)
+static void run(const struct load_conf *conf, const char *program, const char *folder, const char *source)
 {
-    char socket[200], events[200], output[200], source[200], log[200];
+    char socket[200], events[200], output[200], log[200];
     const char *argv[ARGS_MAX] = {program, "--node-name=load", socket, events, output, source};
     size_t count = 6;
     int fd;
@@ -36,7 +36,6 @@ static void run(const struct load_conf *conf, const char *program, const char *f
     (void)snprintf(socket, sizeof(socket), "--socket=%s/collector.sock", folder);
     (void)snprintf(events, sizeof(events), "--events-socket=%s/events.sock", folder);
     (void)snprintf(output, sizeof(output), "--output=%s/events.log", folder);
-    (void)snprintf(source, sizeof(source), "--source=file:%s/pods.json", folder);
     for (size_t i = 0; i < conf->enricher_options.count && count < ARGS_MAX - 1; i++)
         argv[count++] = conf->enricher_options.items[i];
     (void)snprintf(log, sizeof(log), "%s/enricher.log", folder);
@@ -48,8 +47,8 @@ static void run(const struct load_conf *conf, const char *program, const char *f
     _exit(127);
 }
 
-int load_enricher_start(
-    struct load_enricher *enricher, const struct load_conf *conf, const char *program, const char *folder)
+int load_enricher_start(struct load_enricher *enricher, const struct load_conf *conf, const char *program,
+    const char *folder, const char *source)
 {
     if (access(program, X_OK) < 0)
         return -errno;
@@ -58,7 +57,7 @@ int load_enricher_start(
     if (enricher->pid < 0)
         return -errno;
     if (enricher->pid == 0)
-        run(conf, program, folder);
+        run(conf, program, folder, source);
     return 0;
 }
 

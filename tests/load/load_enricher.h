@@ -29,9 +29,9 @@ struct load_sample {
     uint64_t calls_read, calls_write; /* read- and write-like system calls (/proc/PID/io) */
 };
 
-/* 0 or negative errno. */
-int load_enricher_start(
-    struct load_enricher *enricher, const struct load_conf *conf, const char *program, const char *folder);
+/* `source`: its option. 0 or negative errno. */
+int load_enricher_start(struct load_enricher *enricher, const struct load_conf *conf, const char *program,
+    const char *folder, const char *source);
 bool load_enricher_is_running(struct load_enricher *enricher);
 /* 0; negative errno: it does not answer. */
 int load_enricher_sample(const struct load_enricher *enricher, struct load_sample *ret);

@@ -15,6 +15,8 @@
 #define HOOK_ID    1
 #define ROOT_GROUP 1
 #define INIT       ((struct life){1, 1})
+#define GONE_MAX   1024
+#define GONE_NS    (10 * NS_PER_SEC) /* so long a Pod that has gone is told of, as one that terminates is */
 
 struct life {
     uint32_t tgid;
@@ -48,8 +50,15 @@ struct course {
     unsigned step;
 };
 
+struct gone {
+    char *text;
+    uint64_t time_ns;
+};
+
 struct load_model {
     const struct load_conf *conf;
+    struct gone gone[GONE_MAX]; /* a ring: the latest at gone_count - 1 */
+    uint64_t gone_count;
     struct pod *pods;
     struct course course;
     bool has_course;
@@ -317,6 +326,8 @@ struct load_model *load_model_free(struct load_model *m)
             free(m->pods[i].containers[k].workers);
         free(m->pods[i].containers);
     }
+    for (size_t i = 0; i < GONE_MAX; i++)
+        free(m->gone[i].text);
     free(m->pods);
     free(m);
     return NULL;
@@ -509,18 +520,6 @@ static void start_container(struct load_model *m, struct told *told, const struc
     }
 }
 
-void load_model_replace_pod(struct load_model *m, uint64_t time_ns, load_model_fn *fn, void *arg)
-{
-    struct told told = {fn, arg, 0};
-    struct pod *pod = &m->pods[below(m, m->conf->pods)];
-
-    for (uint64_t i = 0; i < m->conf->containers; i++)
-        end_container(m, &told, pod, &pod->containers[i], time_ns);
-    name_pod(m, pod);
-    for (uint64_t i = 0; i < m->conf->containers; i++)
-        start_container(m, &told, pod, &pod->containers[i], time_ns);
-}
-
 /* ---- metadata ----------------------------------------------------------------------------------------------------- */
 
 static void write_pod(const struct load_model *m, const struct pod *pod, FILE *file)
@@ -547,6 +546,31 @@ static void write_pod(const struct load_model *m, const struct pod *pod, FILE *f
     (void)fprintf(file, "]}}");
 }
 
+static void keep_gone(struct load_model *m, const struct pod *pod, uint64_t time_ns)
+{
+    struct gone *gone = &m->gone[m->gone_count++ % GONE_MAX];
+    size_t size;
+    FILE *file;
+
+    free(gone->text);
+    *gone = (struct gone){.time_ns = time_ns};
+    file = open_memstream(&gone->text, &size);
+    if (!file)
+        return;
+    write_pod(m, pod, file);
+    (void)fclose(file);
+}
+
+static void write_gone(const struct load_model *m, FILE *file)
+{
+    uint64_t last_ns = m->gone_count ? m->gone[(m->gone_count - 1) % GONE_MAX].time_ns : 0;
+
+    for (size_t i = 0; i < GONE_MAX; i++) {
+        if (m->gone[i].text && last_ns - m->gone[i].time_ns < GONE_NS)
+            (void)fprintf(file, ",%s", m->gone[i].text);
+    }
+}
+
 int load_model_write_pods(const struct load_model *m, FILE *file)
 {
     (void)fprintf(file, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[");
@@ -555,6 +579,22 @@ int load_model_write_pods(const struct load_model *m, FILE *file)
             (void)fputc(',', file);
         write_pod(m, &m->pods[i], file);
     }
+    write_gone(m, file);
     (void)fprintf(file, "]}\n");
     return ferror(file) ? -EIO : 0;
+}
+
+/* ---- Pods come and go ---------------------------------------------------------------------------------------------- */
+
+void load_model_replace_pod(struct load_model *m, uint64_t time_ns, load_model_fn *fn, void *arg)
+{
+    struct told told = {fn, arg, 0};
+    struct pod *pod = &m->pods[below(m, m->conf->pods)];
+
+    for (uint64_t i = 0; i < m->conf->containers; i++)
+        end_container(m, &told, pod, &pod->containers[i], time_ns);
+    keep_gone(m, pod, time_ns);
+    name_pod(m, pod);
+    for (uint64_t i = 0; i < m->conf->containers; i++)
+        start_container(m, &told, pod, &pod->containers[i], time_ns);
 }

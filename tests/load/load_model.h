@@ -30,7 +30,7 @@ const struct record_header *load_model_next(struct load_model *model, uint64_t t
 /* A Pod goes with all that runs in it, and another takes its place: some dozens of records. */
 void load_model_replace_pod(struct load_model *model, uint64_t time_ns, load_model_fn *fn, void *arg);
 
-/* The Pods that there are, as a PodList. 0 or negative errno. */
+/* The Pods that there are, as a PodList, and behind them those that went in the last seconds. 0 or negative errno. */
 int load_model_write_pods(const struct load_model *model, FILE *file);
 
 uint64_t load_model_process_count(const struct load_model *model); /* alive */

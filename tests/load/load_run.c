@@ -144,7 +144,7 @@ static void stop_looking(struct load_run *run)
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
 
-static int write_pods(struct load_run *run)
+static int write_pods(struct load_run *run, bool none)
 {
     char path[200], temporary[210];
     CLEANUP_FILE FILE *file = NULL;
@@ -155,7 +155,7 @@ static int write_pods(struct load_run *run)
     file = fopen(temporary, "we");
     if (!file)
         return -errno;
-    r = load_model_write_pods(run->model, file);
+    r = none ? (fputs("{\"items\":[]}\n", file) < 0 ? -EIO : 0) : load_model_write_pods(run->model, file);
     if (r == 0 && fflush(file) != 0)
         r = -errno;
     return r == 0 && rename(temporary, path) < 0 ? -errno : r;
@@ -197,11 +197,15 @@ int load_run_open(struct load_run *run, const struct load_conf *conf, const char
         r = load_stage_open(&run->stage, run->model, path, conf->queue_bytes);
     if (r < 0)
         return fail(r, "%s: %s", path, strerror(-r));
-    if (!conf->metadata_delay_ns)
-        r = write_pods(run);
+    r = write_pods(run, conf->metadata_delay_ns > 0);
     if (r < 0)
         return fail(r, "%s/pods.json: %s", folder, strerror(-r));
-    r = load_enricher_start(&run->enricher, conf, program, folder);
+    r = load_standin_start(&run->standin, conf, folder);
+    if (r == -ENOENT)
+        return fail(r, "--standin: its program is not beside this one");
+    if (r < 0)
+        return fail(r, "the stand-in does not start: %s; see %s/standin.log", strerror(-r), folder);
+    r = load_enricher_start(&run->enricher, conf, program, folder, run->standin.source);
     if (r < 0)
         return fail(r, "%s: %s", program, strerror(-r));
     return wait_for_attachment(run);
@@ -213,6 +217,7 @@ int load_run_close(struct load_run *run)
 
     stop_looking(run);
     status = load_enricher_stop(&run->enricher);
+    load_standin_stop(&run->standin);
     load_stage_close(&run->stage);
     run->model = load_model_free(run->model);
     free(run->points);
@@ -255,14 +260,14 @@ static void keep_up_with_pods(struct load_run *run, struct pace *pace, uint64_t 
 
     if (!told && now_ns >= pace->metadata_ns) {
         pace->metadata_ns = 0;
-        (void)write_pods(run);
+        (void)write_pods(run, false);
     }
     if (!run->conf->churn_ns || now_ns < pace->next_churn_ns)
         return;
     pace->next_churn_ns += run->conf->churn_ns;
     load_model_replace_pod(run->model, now_ns, load_stage_put, &run->stage);
     if (told)
-        (void)write_pods(run);
+        (void)write_pods(run, false);
 }
 
 static void put_next(struct load_run *run, uint64_t time_ns)
@@ -333,7 +338,7 @@ static int pour(struct load_run *run, uint64_t rate, uint64_t duration_ns)
         publish_numbers(run);
     }
     if (pace.metadata_ns)
-        (void)write_pods(run);
+        (void)write_pods(run, false);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "tests/load/load_enricher.h"
 #include "tests/load/load_stage.h"
+#include "tests/load/load_standin.h"
 
 /* A point of the curves. */
 struct load_point {
@@ -32,6 +33,7 @@ struct load_run {
     struct load_model *model;
     struct load_stage stage;
     struct load_enricher enricher;
+    struct load_standin standin;
     pthread_t sampler;
     pthread_mutex_t mutex; /* over points */
     bool sampling, stop_sampling;

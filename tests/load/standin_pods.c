@@ -10,10 +10,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "tests/load/standin_generate.h"
 
 struct served_pod {
     char *uid, *text, *running;
-    uint64_t appeared_ns;
+    uint64_t appeared_ns, delay_ns;
     bool visible, announced;
 };
 
@@ -94,7 +95,8 @@ static void inherit(struct served_pod *pod, const struct pod_file *file)
 }
 
 /* False: no Pod with a UID. */
-static bool served_pod_init(struct served_pod *ret, json_t *json, const struct pod_file *file)
+static bool served_pod_init(
+    struct served_pod *ret, json_t *json, const struct standin_pods *pods, const struct pod_file *file)
 {
     const char *uid = json_string_value(json_object_get(json_object_get(json, "metadata"), "uid"));
 
@@ -103,7 +105,8 @@ static bool served_pod_init(struct served_pod *ret, json_t *json, const struct p
     *ret = (struct served_pod){.uid = strdup(uid),
         .text = json_dumps(json, JSON_COMPACT),
         .running = running_text(json),
-        .appeared_ns = appeared_ns(&file->stamp)};
+        .appeared_ns = file->path ? appeared_ns(&file->stamp) : pods->started_ns,
+        .delay_ns = standin_delay_of(&pods->options.delay, pods->options.seed, uid)};
     if (!ret->uid || !ret->text || !ret->running) {
         free(ret->uid);
         free(ret->text);
@@ -114,31 +117,36 @@ static bool served_pod_init(struct served_pod *ret, json_t *json, const struct p
     return true;
 }
 
-/* A file that cannot be read now keeps what it had. */
-static void pod_file_load(struct pod_file *file)
+/* Takes `document` over. */
+static void pod_file_take(struct standin_pods *pods, struct pod_file *file, json_t *document)
 {
-    json_error_t error;
-    json_t *document = json_load_file(file->path, 0, &error), *items, *item;
-    struct served_pod *pods;
-    size_t index, count = 0, wanted;
+    json_t *items = json_object_get(document, "items"), *item;
+    struct served_pod *list;
+    size_t index, count = 0, wanted = items ? json_array_size(items) : 1;
 
-    if (!document) {
-        log_warning("%s:%d: %s", file->path, error.line, error.text);
-        return;
-    }
-    items = json_object_get(document, "items");
-    wanted = items ? json_array_size(items) : 1;
-    pods = calloc(wanted + 1, sizeof(*pods));
-    if (pods && items)
-        json_array_foreach(items, index, item) count += served_pod_init(&pods[count], item, file);
-    else if (pods)
-        count += served_pod_init(&pods[count], document, file);
+    list = calloc(wanted + 1, sizeof(*list));
+    if (list && items)
+        json_array_foreach(items, index, item) count += served_pod_init(&list[count], item, pods, file);
+    else if (list)
+        count += served_pod_init(&list[count], document, pods, file);
     if (count < wanted)
         log_warning("%s: %zu of %zu items are no Pods with metadata.uid", file->path, wanted - count, wanted);
     json_decref(document);
     served_pods_free(file->pods, file->count);
-    file->pods = pods;
-    file->count = pods ? count : 0;
+    file->pods = list;
+    file->count = list ? count : 0;
+}
+
+/* A file that cannot be read now keeps what it had. */
+static void pod_file_load(struct standin_pods *pods, struct pod_file *file)
+{
+    json_error_t error;
+    json_t *document = json_load_file(file->path, 0, &error);
+
+    if (document)
+        pod_file_take(pods, file, document);
+    else
+        log_warning("%s:%d: %s", file->path, error.line, error.text);
 }
 
 static bool same_stamp(const struct stat *a, const struct stat *b)
@@ -177,7 +185,7 @@ static void look_at_file(struct standin_pods *pods, const char *path)
     if (same_stamp(&file->stamp, &stamp))
         return;
     file->stamp = stamp;
-    pod_file_load(file);
+    pod_file_load(pods, file);
 }
 
 static void look_at_directory(struct standin_pods *pods, DIR *directory)
@@ -199,9 +207,11 @@ static void look_at_directory(struct standin_pods *pods, DIR *directory)
 
 static void standin_pods_look(struct standin_pods *pods)
 {
-    CLEANUP_DIR DIR *directory = opendir(pods->options.path);
+    CLEANUP_DIR DIR *directory = pods->options.path ? opendir(pods->options.path) : NULL;
     size_t kept = 0;
 
+    if (!pods->options.path)
+        return;
     for (size_t i = 0; i < pods->count; i++)
         pods->files[i].present = false;
     if (directory)
@@ -222,7 +232,7 @@ static bool pod_is_visible(const struct standin_pods *pods, struct served_pod *p
 {
     uint64_t from_ns = pods->options.delay_from_file ? pod->appeared_ns : pods->started_ns;
 
-    pod->visible |= now_ns >= from_ns + pods->options.delay_ns;
+    pod->visible |= now_ns >= from_ns + pod->delay_ns;
     return pod->visible;
 }
 
@@ -258,20 +268,57 @@ void standin_pods_list(struct standin_pods *pods, bool running, struct text *out
     text_append_string(out, "]}\n");
 }
 
+void standin_pods_each(struct standin_pods *pods, standin_pods_fn *fn, void *arg)
+{
+    uint64_t now_ns;
+
+    standin_pods_look(pods);
+    now_ns = clock_boot_ns();
+    for (size_t i = 0; i < pods->count; i++)
+        for (size_t j = 0; j < pods->files[i].count; j++) {
+            struct served_pod *pod = &pods->files[i].pods[j];
+
+            if (pod_is_visible(pods, pod, now_ns))
+                fn(arg, pod->uid, pod->text);
+        }
+}
+
+/* As if they stood in a file. */
+static int make_up(struct standin_pods *pods)
+{
+    json_t *document = standin_generate(pods->options.generate, pods->options.containers);
+
+    pods->files = document ? calloc(1, sizeof(*pods->files)) : NULL;
+    if (!pods->files) {
+        json_decref(document);
+        return -ENOMEM;
+    }
+    pods->count = 1;
+    pod_file_take(pods, &pods->files[0], document);
+    return 0;
+}
+
 int standin_pods_new(struct standin_pods **ret, const struct standin_pods_options *options)
 {
     struct standin_pods *pods;
+    int r = 0;
 
-    if (access(options->path, R_OK) < 0)
+    if (options->path && access(options->path, R_OK) < 0)
         return -errno;
     pods = calloc(1, sizeof(*pods));
     if (!pods)
         return -ENOMEM;
     pods->options = *options;
     pods->started_ns = clock_boot_ns();
-    standin_pods_look(pods);
-    *ret = pods;
-    return 0;
+    if (options->path)
+        standin_pods_look(pods);
+    else
+        r = make_up(pods);
+    if (r < 0)
+        (void)standin_pods_free(pods);
+    else
+        *ret = pods;
+    return r;
 }
 
 struct standin_pods *standin_pods_free(struct standin_pods *pods)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/record_check.h"
 
 #define BOOT_NS 1000
@@ -166,4 +167,33 @@ Test(load_model, the_pods_are_told_with_the_ids_of_their_cgroups)
     cr_expect_eq(found, 10);
     json_decref(list);
     free(data);
+}
+
+static int ignore(const struct record_header *record, size_t size, void *arg)
+{
+    (void)record;
+    (void)size;
+    (void)arg;
+    return 0;
+}
+
+Test(load_model, a_pod_that_went_is_told_of_for_ten_seconds)
+{
+    static const size_t expected[] = {7, 6}; /* both that went; the first is older than ten seconds */
+
+    load_model_replace_pod(model, 5 * NS_PER_SEC, ignore, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        char *data = NULL;
+        size_t size = 0;
+        FILE *file = open_memstream(&data, &size);
+        json_t *list;
+
+        load_model_replace_pod(model, (6 + 10 * i) * NS_PER_SEC, ignore, NULL);
+        cr_assert_eq(load_model_write_pods(model, file), 0);
+        cr_assert_eq(fclose(file), 0);
+        list = json_loads(data, 0, NULL);
+        cr_expect_eq(json_array_size(json_object_get(list, "items")), expected[i]);
+        json_decref(list);
+        free(data);
+    }
 }
