@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/sandbox.h"
@@ -71,7 +72,6 @@ static const struct sandbox_call steady[] = {
     {.name = "exit_group"},
     {.name = "getpid"},
     {.name = "gettid"},
-    {.name = "tgkill"},
 };
 
 /* Reading, loading and attaching policies: libbpf's, on the way to bpf(2) and perf_event_open(2). */
@@ -105,8 +105,11 @@ static int fail(int r, const char *what)
 
 int confine_collector(bool has_policies)
 {
-    const struct sandbox_call *const lists[] = {steady, policies};
-    const size_t counts[] = {COUNT(steady), COUNT(policies)};
+    /* Signals to itself alone: abort(3). */
+    const struct sandbox_call own[] = {
+        {.name = "tgkill", .argument = 0, .compare = SANDBOX_EQUAL, .value = (uint64_t)getpid()}};
+    const struct sandbox_call *const lists[] = {steady, own, policies};
+    const size_t counts[] = {COUNT(steady), COUNT(own), COUNT(policies)};
     int r = sandbox_begin();
 
     if (r < 0)
@@ -114,7 +117,7 @@ int confine_collector(bool has_policies)
     r = sandbox_keep_capabilities(has_policies ? BIT(CAP_BPF) | BIT(CAP_PERFMON) : 0);
     if (r < 0)
         return fail(r, "giving up capabilities");
-    r = sandbox_allow_calls(lists, counts, has_policies ? 2 : 1);
+    r = sandbox_allow_calls(lists, counts, has_policies ? 3 : 2);
     if (r == -EOPNOTSUPP) {
         log_warning("this kernel has no filter of system calls: the collector goes on without");
         return 0;

@@ -6,9 +6,11 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -97,7 +99,10 @@ static const struct sandbox_call calls[] = {
     {.name = "recvmsg"},
     {.name = "recvmmsg"},
     {.name = "shutdown"},
-    {.name = "ioctl"},
+    /* of ioctl(2) what libraries ask; not TIOCSTI, which types into the terminal that we may have been started from */
+    {.name = "ioctl", .argument = 1, .compare = SANDBOX_EQUAL, .value = FIONREAD},
+    {.name = "ioctl", .argument = 1, .compare = SANDBOX_EQUAL, .value = FIONBIO},
+    {.name = "ioctl", .argument = 1, .compare = SANDBOX_EQUAL, .value = TCGETS},
     {.name = "pipe2"},
     {.name = "eventfd2"},
     {.name = "dup"},
@@ -126,7 +131,6 @@ static const struct sandbox_call calls[] = {
     {.name = "getrusage"},
     {.name = "sysinfo"},
     {.name = "uname"},
-    {.name = "tgkill"},
     {.name = "exit"},
     {.name = "exit_group"},
 };
@@ -253,8 +257,11 @@ static int judge(int r, const char *what)
 
 int confine_enricher(const struct conf *conf)
 {
-    const struct sandbox_call *const list = calls;
-    const size_t count = COUNT(calls);
+    /* Signals to itself alone: abort(3). */
+    const struct sandbox_call own[] = {
+        {.name = "tgkill", .argument = 0, .compare = SANDBOX_EQUAL, .value = (uint64_t)getpid()}};
+    const struct sandbox_call *const lists[] = {calls, own};
+    const size_t counts[] = {COUNT(calls), COUNT(own)};
     int r = judge(sandbox_begin(), "privileges");
 
     if (r == 0)
@@ -262,6 +269,6 @@ int confine_enricher(const struct conf *conf)
     if (r == 0)
         r = judge(limit_files(conf), "files");
     if (r == 0)
-        r = judge(sandbox_allow_calls(&list, &count, 1), "system calls");
+        r = judge(sandbox_allow_calls(lists, counts, COUNT(lists)), "system calls");
     return r;
 }
