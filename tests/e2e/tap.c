@@ -8,6 +8,8 @@
 static struct {
     bool failed, skipped;
     char reason[256];
+    size_t reported;
+    int status;
 } state;
 
 __attribute__((format(printf, 1, 0))) static void print_comment(const char *format, va_list ap)
@@ -63,11 +65,29 @@ bool tap_failed(void)
     return state.failed;
 }
 
+void tap_plan(size_t count)
+{
+    printf("1..%zu\n", count);
+}
+
+void tap_report(const char *name)
+{
+    printf("%sok %zu - %s%s%s\n", state.failed ? "not " : "", ++state.reported, name,
+        state.skipped ? " # SKIP " : "", state.skipped ? state.reason : "");
+    (void)fflush(stdout);
+    state.status |= state.failed;
+    state.failed = state.skipped = false;
+}
+
+int tap_status(void)
+{
+    return state.status;
+}
+
 int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv)
 {
     const char *missing = tap_missing();
-    size_t chosen = 0, number = 0;
-    int status = 0;
+    size_t chosen = 0;
 
     if (missing) {
         printf("1..0 # SKIP %s\n", missing);
@@ -75,16 +95,12 @@ int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv)
     }
     for (size_t i = 0; i < count; i++)
         chosen += argc < 2 || strstr(cases[i].name, argv[1]);
-    printf("1..%zu\n", chosen);
+    tap_plan(chosen);
     for (size_t i = 0; i < count; i++) {
         if (argc >= 2 && !strstr(cases[i].name, argv[1]))
             continue;
-        state.failed = state.skipped = false;
         cases[i].fn();
-        printf("%sok %zu - %s%s%s\n", state.failed ? "not " : "", ++number, cases[i].name,
-            state.skipped ? " # SKIP " : "", state.skipped ? state.reason : "");
-        (void)fflush(stdout);
-        status |= state.failed;
+        tap_report(cases[i].name);
     }
-    return status;
+    return tap_status();
 }

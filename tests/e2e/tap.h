@@ -15,6 +15,11 @@ struct tap_case {
 /* Runs the cases (those whose name contains argv[1], when given). Returns the exit status. */
 int tap_main(const struct tap_case *cases, size_t count, int argc, char **argv);
 
+/* For a table whose rows are cases: the plan once, then each row behind what was expected of it. tap_status(): the exit status. */
+void tap_plan(size_t count);
+void tap_report(const char *name);
+int tap_status(void);
+
 /* Reason for which the whole program cannot run here (root, BPF, cgroup2), NULL when it can. Given by node.c. */
 const char *tap_missing(void);
 
