@@ -9,8 +9,7 @@
 
 log=/var/log/podkin/events.log
 uid=5a1c7c1e-0d5b-4f7c-9a3e-2b1d6f0a9c11
-container=$(printf '%064d' 7)
-cgroup=/sys/fs/cgroup/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod$(echo $uid | tr - _).slice/cri-containerd-$container.scope
+slice=/sys/fs/cgroup/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod$(echo $uid | tr - _).slice
 # This version and a later one.
 next=$(echo "$build"/packages/podkin_*+next_*.deb)
 first=$(printf '%s\n' "$build"/packages/podkin_*.deb | grep -vF '+next')
@@ -49,10 +48,25 @@ at_most() {
 
 # ---- load -----------------------------------------------------------------------------------------------------
 
-# load NAME: until load_end, one process after the other in a Pod's cgroup, each with a number of its own. Some tens a second: emulation is slow, and jq reads
-# the log again and again.
+# new_container: the Pod's next one. A container runtime leaves its cgroup and its log, and by the log the source "logdir" of the shipped configuration knows the Pod.
+containers=0
+new_container() {
+    containers=$((containers + 1))
+    container=$(printf '%d%063d' "$containers" 0)
+    cgroup=$slice/cri-containerd-$container.scope
+    mkdir -p "/var/log/pods/shop_web-1_$uid/nginx" /var/log/containers "$cgroup"
+    : >"/var/log/pods/shop_web-1_$uid/nginx/$containers.log"
+    ln -s "/var/log/pods/shop_web-1_$uid/nginx/$containers.log" "/var/log/containers/web-1_shop_nginx-$container.log"
+}
+
+# load NAME: until load_end, one process after the other in a container of its own, each with a number. Some tens a second: emulation is slow, and jq reads the log
+# again and again. The kernel's own count of the forks, execs and exits there runs from before the first to behind the last.
 load() {
     load_name=$1
+    new_container
+    start "count-$1" "$build/tests/vm/vm-count"
+    count_pid=$!
+    until_true 60 grep -q ready "$results/count-$1" || bail 'the oracle does not count'
     rm -f /tmp/load-stop /tmp/load-last
     # shellcheck disable=SC2016 # of the inner shell
     busybox sh -c 'echo $$ >"$1/cgroup.procs"; i=0
@@ -65,6 +79,25 @@ load_end() {
     : >/tmp/load-stop
     wait "$load_pid"
     load_count=$(cat /tmp/load-last)
+    stop "$count_pid"
+    load_wanted=$(awk -v id="$(stat -c %i "$cgroup")" '$1 == id { print $2, $3, $4 }' "$results/count-$load_name")
+}
+
+# told_of_load: "forks execs exits" of the load's container by podkin's lines: distinct ids.
+told_of_load() {
+    cat "$log"* | grep -F "\"$(echo "$container" | cut -c1-31)\"" |
+        jq -r --arg id "$container" 'to_entries[0] as $e | select($e.value.process.docker? == $id[0:31]) | $e.key + " " + .id' 2>/dev/null |
+        sort -u | awk '{ n[$1]++ } END { print n["process_fork"] + 0, n["process_exec"] + 0, n["process_exit"] + 0 }'
+}
+
+all_told() {
+    [ "$(told_of_load)" = "$load_wanted" ]
+}
+
+# as_many_as_counted TEXT: nothing is missing and nothing is told that was not, whatever happened meanwhile.
+as_many_as_counted() {
+    until_true 60 all_told
+    equal "$1: forks, execs and exits, by distinct id, are those that the kernel counts ($load_wanted)" "$(told_of_load)" "$load_wanted"
 }
 
 # numbers TYPE: which processes of the load are in the log, complete with their Pod, ascending.
@@ -107,10 +140,6 @@ load_is_written() {
 
 # ---- installed ------------------------------------------------------------------------------------------------
 
-# As a container runtime leaves them: by them the source "logdir" of the shipped configuration knows the Pod.
-mkdir -p "/var/log/pods/shop_web-1_$uid/nginx" /var/log/containers "$cgroup"
-: >"/var/log/pods/shop_web-1_$uid/nginx/0.log"
-ln -s "/var/log/pods/shop_web-1_$uid/nginx/0.log" "/var/log/containers/web-1_shop_nginx-$container.log"
 check 'the package is installed, its dependencies are there' dpkg -i "$first" || bail 'no package, nothing to see'
 check 'both units are active' until_true 90 both_active
 [ "$(show collector NRestarts)$(show enricher NRestarts)" = 00 ]
@@ -154,6 +183,7 @@ told $? 'exec and exit of what runs in a Pod are in the log, with the Pod'
 load_end
 check 'the last one, too' load_is_written
 none_missing 'at work'
+as_many_as_counted 'at work'
 [ "$(cat "$log"* | jq -r 'select(.process_fork.process.pod.name == "web-1") | 1' 2>/dev/null | wc -l)" -ge "$load_count" ]
 told $? 'forks are there, with the Pod'
 equal 'the log is the enricher'"'"'s' "$(stat -c '%U:%G' $log)" podkin:podkin
@@ -196,6 +226,7 @@ sleep 2
 load_end
 check 'the events go on' load_is_written
 none_missing 'enricher killed'
+as_many_as_counted 'enricher killed'
 
 load collector-killed
 until_true 60 seen exec 5
