@@ -171,7 +171,7 @@ static void take_line(struct events *events, const char *line, size_t size, uint
 /* One read(2); the number of bytes, 0 at the end, negative when there is nothing now. */
 static ssize_t take_bytes(struct events_private *p, int fd)
 {
-    static __thread char buffer[1 << 18];
+    char buffer[1 << 16];
     ssize_t n = read(fd, buffer, sizeof(buffer));
 
     if (n > 0) {

@@ -75,7 +75,7 @@ static void become_the_enricher(struct intruder *intruder, enum intruder_kind ki
         r = confine_enricher(&conf);
     if (r < 0)
         break_off("becoming the enricher", r);
-    intruder->ring = loop_uring_ring(enricher.loop);
+    intruder->ring = loop_uring_ring(enricher.lane.loop);
 }
 
 void intruder_detach(struct intruder *intruder)

@@ -242,9 +242,9 @@ static long end_it(struct intruder *intruder)
         {"open the collector's /proc/PID/mem", "its user, Landlock", open_memory, {0}, EACCES, false},       \
         {"list the collector's fds", "its user", list_fds, {0}, EACCES, false},                              \
         {"process_vm_writev to the collector", processes, write_memory, {0},                                 \
-            killed ? INTRUDER_KILLED : EPERM, false},                                                        \
-        {"ptrace the collector", processes, trace, {0}, killed ? INTRUDER_KILLED : EPERM, false},            \
-        {"PTRACE_SEIZE the collector", processes, seize, {0}, killed ? INTRUDER_KILLED : EPERM, false},      \
+            (killed) ? INTRUDER_KILLED : EPERM, false},                                                      \
+        {"ptrace the collector", processes, trace, {0}, (killed) ? INTRUDER_KILLED : EPERM, false},          \
+        {"PTRACE_SEIZE the collector", processes, seize, {0}, (killed) ? INTRUDER_KILLED : EPERM, false},    \
     {                                                                                                        \
         "SIGKILL to the collector", processes, end_it, {0}, EPERM, false                                     \
     }
