@@ -90,6 +90,21 @@ uint64_t queue_consumer_backlog_bytes(const struct queue_consumer *q);
 /* Everything before `position` is done: its room goes back to the producer. */
 void queue_consumer_release(struct queue_consumer *q, uint64_t position);
 
+/*
+ * Followers: more readers of the same queue, each in a thread of its own, that share the mapping of the consumer (their leader). Each reads every record and releases for
+ * itself; the producer gets back what all have released, from the leader, who alone writes the cursor page. A follower sleeps on a doorbell of its own, which the leader rings.
+ * Made and freed while none of them and not the leader runs; they go before their leader. `wake_leader_fd`: an eventfd, written when a sleeping leader may have room to give
+ * back; borrowed.
+ */
+int queue_consumer_new_follower(
+    struct queue_consumer **ret, struct queue_consumer *leader, int wake_leader_fd);
+/* Leader: has read; whoever sleeps is woken. Costs a fence, and nothing without followers. */
+void queue_consumer_wake_followers(struct queue_consumer *leader);
+/* Leader: gives back what all have released by now; asleep, it will be told of more. */
+void queue_consumer_gather(struct queue_consumer *leader);
+/* queue_consumer_next() goes no further than `position`, the end of a record that was published; UINT64_MAX: to the end. */
+void queue_consumer_set_limit(struct queue_consumer *q, uint64_t position);
+
 /* Sleep protocol: announce, then look once more (Q5). true: may wait on the doorbell. */
 bool queue_consumer_sleep_begin(struct queue_consumer *q);
 void queue_consumer_sleep_end(struct queue_consumer *q); /* also drains the doorbell */
@@ -116,6 +131,14 @@ void queue_consumer_load_books(const struct queue_consumer *q, struct queue_book
  * O4   store_books: relaxed                      load_books: relaxed                   nothing: each number is exact by itself
  * O5   refresh, publish: as above                consumer_new, sleep_end: relaxed      nothing: a late "awake" is one ring for nothing; head
  *                                                                                      is read back by the only process that writes it
+ *
+ *      leader                                    follower
+ * O6   wake_followers: load_tail was acquire;    sleep_begin: store asleep;            a follower sleeps on records that the leader has read
+ *      FENCE seq_cst; load asleep, relaxed       FENCE seq_cst; load tail
+ * O7   gather: load released, acquire            release: store released, release      producer overwrites a record that a follower reads
+ * O8   sleep_begin, gather: store asleep;        release: store released;              room that was released last is given back only when
+ *      FENCE seq_cst; load released              FENCE seq_cst; load the leader's      the leader wakes for something else
+ *                                                asleep, relaxed
  *
  * O2 holds against an honest consumer. A hostile one may release what it still reads: then it is the one that reads torn records.
  * O1 and O2 carry data; O3 carries only the decision to ring, and both of its sides need the fence: a release store followed by a load of another
