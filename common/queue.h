@@ -49,6 +49,21 @@ struct queue_fds {
 
 /* data_bytes: a power of two, at least 64 KiB (-EINVAL). Makes memfds, maps, seals. 0 or negative errno. */
 int queue_producer_new(struct queue_producer **ret, size_t data_bytes);
+
+/*
+ * Where a producer that was killed left off, from its ring and cursor: what it published and nobody released is in the new ring, at the same positions, and the
+ * consumer that still reads the old one releases in both with the page that it has. There is no doorbell until queue_producer_renew_cursor(). Borrows the fds.
+ *
+ * The old ring cannot be mapped for writing any more, by nobody; so this is a copy. The ring is taken at its word, the cursor at none (Q3). A cursor that is
+ * none is replaced by a page at the last head that the old producer accepted.
+ *
+ * -EPROTONOSUPPORT: another version; -EINVAL, -EPERM: it is not a ring; -EBADMSG: what is in it cannot be.
+ */
+int queue_producer_continue(struct queue_producer **ret, int ring_fd, int cursor_fd);
+
+/* What such a producer left and its consumer has not released, by record type, when it cannot be gone on with. false: not even that can be told. */
+bool queue_count_unread(int ring_fd, int cursor_fd, uint64_t ret_count[16]);
+
 struct queue_producer *queue_producer_free(struct queue_producer *q);
 /* What the consumer is given; borrowed until queue_producer_renew_cursor(). */
 void queue_producer_get_fds(const struct queue_producer *q, struct queue_fds *ret);
@@ -70,6 +85,7 @@ int queue_producer_refresh(struct queue_producer *q);
  * old consumer kept of the old ones is dead. Refresh first to take what it released last. On failure the old ones stay. */
 int queue_producer_renew_cursor(struct queue_producer *q);
 
+size_t queue_producer_data_bytes(const struct queue_producer *q);
 size_t queue_producer_used_bytes(const struct queue_producer *q);
 uint64_t queue_producer_head(const struct queue_producer *q); /* last accepted */
 uint64_t queue_producer_tail(const struct queue_producer *q);
@@ -117,6 +133,7 @@ struct queue_books {
     uint64_t refused_ring[16];  /* by the BPF ring buffer */
     uint64_t refused_queue[16]; /* by this queue */
 };
+void queue_producer_load_books(const struct queue_producer *q, struct queue_books *ret);
 void queue_producer_store_books(struct queue_producer *q, const struct queue_books *books);
 void queue_consumer_load_books(const struct queue_consumer *q, struct queue_books *ret);
 
@@ -131,6 +148,8 @@ void queue_consumer_load_books(const struct queue_consumer *q, struct queue_book
  * O4   store_books: relaxed                      load_books: relaxed                   nothing: each number is exact by itself
  * O5   refresh, publish: as above                consumer_new, sleep_end: relaxed      nothing: a late "awake" is one ring for nothing; head
  *                                                                                      is read back by the only process that writes it
+ * O9   refresh: store released, release; then    queue_producer_continue(), once the   the next producer takes a record for whole that was
+ *      records are written over what it freed    producer is dead: relaxed             being overwritten when its predecessor was killed
  *
  *      leader                                    follower
  * O6   wake_followers: load_tail was acquire;    sleep_begin: store asleep;            a follower sleeps on records that the leader has read

@@ -3,18 +3,17 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "common/queue_layout.h"
+#include "common/queue_map.h"
 #include "common/record.h"
 
 struct queue_consumer {
@@ -39,65 +38,25 @@ struct queue_consumer {
     _Alignas(QUEUE_LINE_BYTES) _Atomic uint32_t asleep;   /* 1: wants to be woken [O6] [O8] */
 };
 
-static int check_memfd(int fd, unsigned seals, uint64_t *ret_bytes)
-{
-    struct stat status;
-    int r;
-
-    r = fd_check_seals(fd, seals);
-    if (r < 0)
-        return r == -EPERM ? r : -EINVAL;
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    *ret_bytes = (uint64_t)status.st_size;
-    return 0;
-}
-
-/* The seals come first: a size that is sealed stays true, and a mapping within it cannot fault. */
 static int map_ring(struct queue_consumer *q)
 {
-    const struct queue_ring_page *page;
-    uint64_t bytes = 0, data_bytes;
-    void *map = NULL;
-    int r;
+    int r = queue_map_ring(q->fds.ring, &q->ring, &q->data_bytes);
 
-    r = check_memfd(q->fds.ring, QUEUE_RING_SEALS, &bytes);
     if (r < 0)
-        return r;
-    if (bytes < QUEUE_PAGE_BYTES + QUEUE_DATA_BYTES_MIN || bytes > QUEUE_PAGE_BYTES + QUEUE_DATA_BYTES_MAX)
-        return -EINVAL;
-    data_bytes = bytes - QUEUE_PAGE_BYTES;
-    if ((data_bytes & (data_bytes - 1)) != 0)
-        return -EINVAL;
-    r = fd_map_shared(q->fds.ring, bytes, PROT_READ, &map);
-    if (r < 0)
-        return r;
-    page = q->ring = map;
-    q->data = (const uint8_t *)map + QUEUE_PAGE_BYTES;
-    q->data_bytes = data_bytes;
-    q->mask = data_bytes - 1;
-    if (page->magic != QUEUE_MAGIC || page->version != QUEUE_VERSION ||
-        page->record_version != RECORD_VERSION || page->data_bytes != data_bytes)
-        return -EINVAL;
+        return r == -EPROTONOSUPPORT ? -EINVAL : r;
+    q->data = (const uint8_t *)q->ring + QUEUE_PAGE_BYTES;
+    q->mask = q->data_bytes - 1;
     return 0;
 }
 
 static int map_cursor(struct queue_consumer *q)
 {
-    uint64_t bytes = 0;
     void *map = NULL;
-    int r;
+    int r = queue_map_cursor(q->fds.cursor, PROT_READ | PROT_WRITE, &map);
 
-    r = check_memfd(q->fds.cursor, QUEUE_CURSOR_SEALS, &bytes);
-    if (r < 0)
-        return r;
-    if (bytes != QUEUE_PAGE_BYTES)
-        return -EINVAL;
-    r = fd_map_shared(q->fds.cursor, bytes, PROT_READ | PROT_WRITE, &map);
-    if (r < 0)
-        return r;
-    q->cursor = map;
-    return 0;
+    if (r == 0)
+        q->cursor = map;
+    return r;
 }
 
 static uint64_t load_tail(const struct queue_consumer *q)

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define QUEUE_MAGIC          UINT64_C(0x314555514b444f50) /* "PODKQUE1" in memory */
-#define QUEUE_VERSION        1
+#define QUEUE_VERSION        2
 #define QUEUE_PAGE_BYTES     4096
 #define QUEUE_LINE_BYTES     64
 #define QUEUE_DATA_BYTES_MIN (UINT64_C(64) << 10)
@@ -41,6 +41,9 @@ struct queue_ring_page {
     /* Line 1: one store a batch. */
     _Alignas(QUEUE_LINE_BYTES) _Atomic uint64_t tail; /* published up to here [O1] [O3] */
 
+    /* Line 2: for the next producer, if this one is killed. The head that it accepted last: nothing before it need be whole. */
+    _Alignas(QUEUE_LINE_BYTES) _Atomic uint64_t released;
+
     /* Then the books: relaxed [O4]. */
     _Alignas(QUEUE_LINE_BYTES) struct queue_books_shared books;
 };
@@ -57,6 +60,7 @@ struct queue_cursor_page {
 _Static_assert(sizeof(struct queue_ring_page) <= QUEUE_PAGE_BYTES, "page");
 _Static_assert(sizeof(struct queue_cursor_page) <= QUEUE_PAGE_BYTES, "page");
 _Static_assert(offsetof(struct queue_ring_page, tail) == 64, "layout");
-_Static_assert(offsetof(struct queue_ring_page, books) == 128, "layout");
+_Static_assert(offsetof(struct queue_ring_page, released) == 128, "layout");
+_Static_assert(offsetof(struct queue_ring_page, books) == 192, "layout");
 _Static_assert(offsetof(struct queue_cursor_page, sleep_ticket) == 64, "layout");
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "shared between processes");

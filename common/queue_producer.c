@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "common/queue_layout.h"
+#include "common/queue_map.h"
 #include "common/record.h"
 
 /* What belongs to one consumer and goes with it: a broken one may keep its page and its bell for ever. */
@@ -36,6 +37,8 @@ struct queue_producer {
     int ring_fd;
     struct channel channel;
 };
+
+#define CHANNEL_EMPTY ((struct channel){.cursor_fd = -1, .bell_fd = -1, .doorbell_fd = -1})
 
 static void channel_close(struct channel *channel)
 {
@@ -89,7 +92,7 @@ static int bell_open(int *ret_ours, int *ret_theirs)
 
 static int channel_open(struct channel *ret, uint64_t head)
 {
-    struct channel channel = {.cursor_fd = -1, .bell_fd = -1, .doorbell_fd = -1};
+    struct channel channel = CHANNEL_EMPTY;
     int r;
 
     r = cursor_open(head, &channel.cursor_fd, &channel.cursor);
@@ -125,6 +128,38 @@ static int ring_open(struct queue_producer *q)
     return fd_seal(q->ring_fd, QUEUE_RING_SEALS);
 }
 
+/* Bits [first, first + count) off, then the first one on. */
+static void mark_start(uint64_t *starts, size_t first, size_t count)
+{
+    size_t word = first / 64, last = first + count - 1;
+    uint64_t from = UINT64_MAX << (first % 64), to = UINT64_MAX >> (63 - last % 64);
+
+    if (word == last / 64) {
+        starts[word] &= ~(from & to);
+    } else {
+        starts[word] &= ~from;
+        for (size_t i = word + 1; i < last / 64; i++)
+            starts[i] = 0;
+        starts[last / 64] &= ~to;
+    }
+    starts[word] |= UINT64_C(1) << (first % 64);
+}
+
+static struct queue_producer *producer_alloc(uint64_t data_bytes)
+{
+    struct queue_producer *q = calloc(1, sizeof(*q));
+
+    if (!q)
+        return NULL;
+    q->ring_fd = -1;
+    q->channel = CHANNEL_EMPTY;
+    q->data_bytes = data_bytes;
+    q->mask = data_bytes - 1;
+    q->reserve_bytes = data_bytes / 8;
+    q->starts = calloc(data_bytes / RECORD_ALIGN / 64, sizeof(*q->starts));
+    return q->starts ? q : queue_producer_free(q);
+}
+
 int queue_producer_new(struct queue_producer **ret, size_t data_bytes)
 {
     struct queue_producer *q;
@@ -133,16 +168,10 @@ int queue_producer_new(struct queue_producer **ret, size_t data_bytes)
     if (data_bytes < QUEUE_DATA_BYTES_MIN || data_bytes > QUEUE_DATA_BYTES_MAX ||
         (data_bytes & (data_bytes - 1)) != 0)
         return -EINVAL;
-    q = calloc(1, sizeof(*q));
+    q = producer_alloc(data_bytes);
     if (!q)
         return -ENOMEM;
-    q->ring_fd = -1;
-    q->channel = (struct channel){.cursor_fd = -1, .bell_fd = -1, .doorbell_fd = -1};
-    q->data_bytes = data_bytes;
-    q->mask = data_bytes - 1;
-    q->reserve_bytes = data_bytes / 8;
-    q->starts = calloc(data_bytes / RECORD_ALIGN / 64, sizeof(*q->starts));
-    r = q->starts ? ring_open(q) : -ENOMEM;
+    r = ring_open(q);
     if (r == 0)
         r = channel_open(&q->channel, 0);
     if (r < 0) {
@@ -151,6 +180,116 @@ int queue_producer_new(struct queue_producer **ret, size_t data_bytes)
     }
     *ret = q;
     return 0;
+}
+
+/* The consumer of the old ring keeps its page. */
+static int channel_keep(struct channel *ret, int cursor_fd, uint64_t head)
+{
+    struct channel channel = CHANNEL_EMPTY;
+    void *map = NULL;
+
+    if (cursor_fd < 0 || queue_map_cursor(cursor_fd, PROT_READ, &map) < 0)
+        return channel_open(ret, head);
+    channel.cursor = map;
+    channel.cursor_fd = fd_duplicate(cursor_fd);
+    if (channel.cursor_fd < 0) {
+        int r = channel.cursor_fd;
+
+        channel_close(&channel);
+        return r;
+    }
+    *ret = channel;
+    return 0;
+}
+
+/* Each record to where it was. */
+static int copy_remains(struct queue_producer *q, const struct queue_ring_page *old)
+{
+    const struct queue_books_shared *books = &old->books;
+    const struct record_header *record;
+    struct queue_remains remains;
+    bool broken = false;
+
+    if (!queue_remains_init(&remains, old, q->data_bytes))
+        return -EBADMSG;
+    q->head = q->tail = remains.position;
+    while ((record = queue_remains_next(&remains, &broken))) {
+        memcpy(q->data + (q->tail & q->mask), record, record->size);
+        mark_start(q->starts, (q->tail & q->mask) / RECORD_ALIGN, record->size / RECORD_ALIGN);
+        q->tail = remains.position;
+    }
+    if (broken)
+        return -EBADMSG;
+    q->published = q->tail;
+    /* relaxed: nobody else has this ring yet */
+    atomic_store_explicit(&q->ring->released, q->head, memory_order_relaxed);
+    atomic_store_explicit(&q->ring->tail, q->tail, memory_order_relaxed);
+    memcpy(&q->ring->books, books, sizeof(*books));
+    return 0;
+}
+
+int queue_producer_continue(struct queue_producer **ret, int ring_fd, int cursor_fd)
+{
+    const struct queue_ring_page *old = NULL;
+    struct queue_producer *q;
+    uint64_t data_bytes = 0;
+    int r = queue_map_ring(ring_fd, &old, &data_bytes);
+
+    if (r < 0)
+        return r;
+    q = producer_alloc(data_bytes);
+    r = q ? ring_open(q) : -ENOMEM;
+    if (r == 0)
+        r = copy_remains(q, old);
+    if (r == 0)
+        r = channel_keep(&q->channel, cursor_fd, q->head);
+    (void)munmap((void *)old, QUEUE_PAGE_BYTES + data_bytes);
+    if (r < 0) {
+        queue_producer_free(q);
+        return r;
+    }
+    *ret = q;
+    return 0;
+}
+
+/* Where the consumer says that it is, if a record starts there. */
+static bool count_from(struct queue_remains remains, uint64_t head, uint64_t ret_count[16])
+{
+    uint64_t count[RECORD_TYPE_SLOTS] = {0};
+    const struct record_header *record;
+    bool broken = false;
+
+    while (remains.position < head && queue_remains_next(&remains, &broken))
+        ;
+    if (remains.position != head)
+        return false;
+    while ((record = queue_remains_next(&remains, &broken))) {
+        if (record->type != RECORD_PAD)
+            count[record->type % RECORD_TYPE_SLOTS]++;
+    }
+    memcpy(ret_count, count, sizeof(count));
+    return !broken;
+}
+
+bool queue_count_unread(int ring_fd, int cursor_fd, uint64_t ret_count[16])
+{
+    const struct queue_ring_page *ring = NULL;
+    struct queue_remains remains;
+    uint64_t data_bytes = 0, head = 0;
+    void *cursor = NULL;
+    bool counted = false;
+
+    if (queue_map_old_ring(ring_fd, &ring, &data_bytes) < 0)
+        return false;
+    if (cursor_fd >= 0 && queue_map_cursor(cursor_fd, PROT_READ, &cursor) == 0) {
+        head = atomic_load_explicit(
+            &((const struct queue_cursor_page *)cursor)->head, memory_order_acquire); /* [O2] */
+        (void)munmap(cursor, QUEUE_PAGE_BYTES);
+    }
+    if (queue_remains_init(&remains, ring, data_bytes))
+        counted = count_from(remains, head, ret_count) || count_from(remains, remains.position, ret_count);
+    (void)munmap((void *)ring, QUEUE_PAGE_BYTES + data_bytes);
+    return counted;
 }
 
 struct queue_producer *queue_producer_free(struct queue_producer *q)
@@ -170,23 +309,6 @@ void queue_producer_get_fds(const struct queue_producer *q, struct queue_fds *re
 {
     *ret = (struct queue_fds){
         .ring = q->ring_fd, .cursor = q->channel.cursor_fd, .doorbell = q->channel.doorbell_fd};
-}
-
-/* Bits [first, first + count) off, then the first one on. */
-static void mark_start(uint64_t *starts, size_t first, size_t count)
-{
-    size_t word = first / 64, last = first + count - 1;
-    uint64_t from = UINT64_MAX << (first % 64), to = UINT64_MAX >> (63 - last % 64);
-
-    if (word == last / 64) {
-        starts[word] &= ~(from & to);
-    } else {
-        starts[word] &= ~from;
-        for (size_t i = word + 1; i < last / 64; i++)
-            starts[i] = 0;
-        starts[last / 64] &= ~to;
-    }
-    starts[word] |= UINT64_C(1) << (first % 64);
 }
 
 static bool is_start(const struct queue_producer *q, uint64_t position)
@@ -251,6 +373,8 @@ static void ring_sleeper(struct queue_producer *q)
     if (ticket % 2 == 0 || ticket == q->channel.rung)
         return;
     q->channel.rung = ticket;
+    if (q->channel.bell_fd < 0) /* a consumer of the producer before us: it waits for no record of ours */
+        return;
     (void)send(q->channel.bell_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -277,6 +401,8 @@ int queue_producer_refresh(struct queue_producer *q)
     if (head != q->tail && !is_start(q, head))
         return -EPROTO;
     q->head = head;
+    /* release [O9]: before a byte is written over what this frees */
+    atomic_store_explicit(&q->ring->released, head, memory_order_release);
     return 0;
 }
 
@@ -293,6 +419,11 @@ int queue_producer_renew_cursor(struct queue_producer *q)
     return 0;
 }
 
+size_t queue_producer_data_bytes(const struct queue_producer *q)
+{
+    return (size_t)q->data_bytes;
+}
+
 size_t queue_producer_used_bytes(const struct queue_producer *q)
 {
     return (size_t)(q->tail - q->head);
@@ -306,6 +437,18 @@ uint64_t queue_producer_head(const struct queue_producer *q)
 uint64_t queue_producer_tail(const struct queue_producer *q)
 {
     return q->tail;
+}
+
+void queue_producer_load_books(const struct queue_producer *q, struct queue_books *ret)
+{
+    const struct queue_books_shared *shared = &q->ring->books;
+
+    /* relaxed [O4]: our own */
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+        ret->published[i] = atomic_load_explicit(&shared->published[i], memory_order_relaxed);
+        ret->refused_ring[i] = atomic_load_explicit(&shared->refused_ring[i], memory_order_relaxed);
+        ret->refused_queue[i] = atomic_load_explicit(&shared->refused_queue[i], memory_order_relaxed);
+    }
 }
 
 void queue_producer_store_books(struct queue_producer *q, const struct queue_books *books)

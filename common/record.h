@@ -19,6 +19,7 @@
  * R4  a process key is (tgid, start_ns): a pid alone is never a key
  * R5  cgroup_id is read from the task that the record is about, in the one hierarchy that the collector chose at
  *     its start: the default one (cgroup v2) or that of a v1 controller. Ids of different hierarchies may be equal
+ * R6  size, type, version and cpu stand in the first eight bytes, in every version: what cannot be read can be counted
  */
 #include <linux/types.h>
 
