@@ -65,7 +65,7 @@ static __always_inline int on_cgroup(__u8 type, struct cgroup *cgroup, const cha
     __u32 zero = 0;
     struct cgroup_scratch *s = bpf_map_lookup_elem(&cgroup_scratch, &zero);
 
-    if (!s || READ(access, cgroup, root, hierarchy_id) != (int)cgroup_hierarchy_id)
+    if (!s || gate_is_shut() || READ(access, cgroup, root, hierarchy_id) != (int)cgroup_hierarchy_id)
         return 0;
     s->cgroup.header.start_ns = 0;
     s->cgroup.header.tgid = 0;
@@ -82,7 +82,7 @@ static __always_inline int on_attach(
     __u32 zero = 0;
     struct cgroup_scratch *s = bpf_map_lookup_elem(&cgroup_scratch, &zero);
 
-    if (!s || READ(access, cgroup, root, hierarchy_id) != (int)cgroup_hierarchy_id)
+    if (!s || gate_is_shut() || READ(access, cgroup, root, hierarchy_id) != (int)cgroup_hierarchy_id)
         return 0;
     if (!whole && (!cgroup_controller || READ(access, task, pid) != READ(access, task, tgid)))
         return 0;

@@ -18,3 +18,20 @@ struct cpu_state {
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct cpu_state) == 192, "cache lines of its own");
+
+/*
+ * What all objects with one ring share, on a line of its own that every CPU reads for each record.
+ *
+ * The gate: a collector's programs record only while `active` is their generation, so that the next collector can attach its own beside them, muted, and then
+ * turn all of them over with one store (collector/gate.h).
+ */
+struct output_shared {
+    __u32 above_quarter; /* the ring was found above a quarter and not below since */
+    __u32 active;        /* generation of the collector whose programs record */
+    __u32 padding[14];
+};
+
+_Static_assert(sizeof(struct output_shared) == 64, "a cache line");
+
+/* Of all that a collector takes over from another in the kernel: the maps named here, process_state.bpf.h, and how sequence numbers are made. */
+#define BPF_LAYOUT_VERSION 1

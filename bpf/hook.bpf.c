@@ -61,6 +61,8 @@ int hook_raw_tp(void *ctx)
     struct hook_config *c = hook_config_find(cookie);
     struct hook_slot *s;
 
+    if (gate_is_shut())
+        return 0;
     if (!begin(cookie, c, &s))
         return 0;
     words_of_raw(s, c, ctx);
@@ -76,6 +78,8 @@ int hook_raw_syscall(__u64 *ctx)
     struct hook_config *c = hook_config_find(cookie);
     struct hook_slot *s;
 
+    if (gate_is_shut())
+        return 0;
     if (!c)
         return 0;
 #if defined(__TARGET_ARCH_x86)
@@ -101,6 +105,8 @@ int hook_tracepoint(void *ctx)
     struct hook_config *c = hook_config_find(cookie);
     struct hook_slot *s;
 
+    if (gate_is_shut())
+        return 0;
     if (!begin(cookie, c, &s))
         return 0;
     words_of_fields(s, c, ctx);
@@ -116,6 +122,8 @@ static __always_inline int on_probe(struct pt_regs *ctx)
     struct hook_config *c = hook_config_find(cookie);
     struct hook_slot *s;
 
+    if (gate_is_early())
+        return 0;
     if (!begin(cookie, c, &s))
         return 0;
     words_of_registers(s, ctx);
@@ -123,7 +131,7 @@ static __always_inline int on_probe(struct pt_regs *ctx)
     return 0;
 }
 
-/* The words of a call whose return is wanted; what they point to is read at the return. */
+/* The words of a call whose return is wanted; what they point to is read at the return. Not gated: the gate may open before the return. */
 static __always_inline int on_call(struct pt_regs *ctx)
 {
     __u64 cookie = hook_cookie_get(ctx);
@@ -155,7 +163,7 @@ static __always_inline int on_return(struct pt_regs *ctx)
 
     if (!call) /* it was on its way before the hook came */
         return 0;
-    if (begin(cookie, c, &s)) {
+    if (!gate_is_early() && begin(cookie, c, &s)) {
         __builtin_memcpy(s->words, call->words, sizeof(call->words));
         s->words[HOOK_WORD_RETURN] = PT_REGS_RC(ctx);
         end(ctx, c, s);
@@ -208,6 +216,8 @@ static __always_inline int on_function(void *ctx, bool has_result)
     struct hook_config *c = hook_config_find(cookie);
     struct hook_slot *s;
 
+    if (gate_is_early())
+        return 0;
     if (!begin(cookie, c, &s))
         return 0;
     words_of_function(s, ctx);

@@ -8,7 +8,7 @@
 
 #include "bpf/hook_read.bpf.h"
 #include "bpf/hook_socket.bpf.h"
-#include "bpf/process_state.bpf.h"
+#include "bpf/process_sets.bpf.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -166,9 +166,9 @@ __noinline int hook_in_ranges(struct hook_config *c, __u32 first, __u32 count, _
 static __always_inline int hook_match_process(__u32 set)
 {
     struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
-    struct process_state *state = leader ? bpf_task_storage_get(&process_states, leader, NULL, 0) : NULL;
+    struct hook_process_bits *sets = leader ? bpf_task_storage_get(&process_sets, leader, NULL, 0) : NULL;
 
-    return state && state->sets.words[(set >> 6) & (HOOK_PROCESS_SETS_MAX / 64 - 1)] >> (set & 63) & 1;
+    return sets && sets->words[(set >> 6) & (HOOK_PROCESS_SETS_MAX / 64 - 1)] >> (set & 63) & 1;
 }
 
 static __always_inline __u64 hook_pid(bool inside)

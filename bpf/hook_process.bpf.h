@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * Which processes a policy's selectors mean. A set is a bit, kept with the process (process_state.bpf.h): a selector on a binary or a pid costs one
+ * Which processes a policy's selectors mean. A set is a bit, kept with the process (process_sets.bpf.h): a selector on a binary or a pid costs one
  * look at it, whatever the length of its list, and no table of processes can fill up or grow old.
  *
  *   exec   bits of the new binary; of the old ones those that follow (hook_follow) stay
@@ -14,7 +14,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bpf/hook_match.bpf.h"
-#include "bpf/process_state.bpf.h"
+#include "bpf/process_sets.bpf.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -204,19 +204,19 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(hook_on_fork, struct task_struct *parent, struct task_struct *child)
 {
     struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
-    struct process_state *own = leader ? bpf_task_storage_get(&process_states, leader, NULL, 0) : NULL;
+    struct hook_process_bits *own = leader ? bpf_task_storage_get(&process_sets, leader, NULL, 0) : NULL;
     struct hook_process_bits bits = {};
-    struct process_state *state;
+    struct hook_process_bits *state;
 
     if (own)
-        bits_or(&bits, &own->sets);
+        bits_or(&bits, own);
     if (child->pid == child->tgid)
         hook_find_pid(child, &bits);
     if (!bits_any(&bits))
         return 0;
-    state = bpf_task_storage_get(&process_states, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    state = bpf_task_storage_get(&process_sets, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (state)
-        bits_or(&state->sets, &bits);
+        bits_or(state, &bits);
     return 0;
 }
 
@@ -224,21 +224,21 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(hook_on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
     struct task_struct *current = bpf_get_current_task_btf();
-    struct process_state *state =
-        bpf_task_storage_get(&process_states, current, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    struct hook_process_bits *state =
+        bpf_task_storage_get(&process_sets, current, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
     struct hook_sets *sets = hook_sets_get();
     struct hook_slot *s;
 
     if (!state || !sets)
         return 0;
-    bits_mask(&state->sets, &sets->follow);
+    bits_mask(state, &sets->follow);
     s = hook_slot_claim();
     if (!s) {
         __sync_fetch_and_add(&sets->failed, 1); /* the collector has the iterator go over them */
         return 0;
     }
     hook_find_binary(s, (__u64)BPF_CORE_READ(current, mm, exe_file), (__u64)BPF_CORE_READ(current, fs));
-    bits_or(&state->sets, &s->bits);
+    bits_or(state, &s->bits);
     hook_slot_release(s);
     return 0;
 }
@@ -247,23 +247,23 @@ int BPF_PROG(hook_on_exec, struct task_struct *task, int old_pid, struct linux_b
 
 /* As fork and exec would have it: what was there less what is cleared, the binary's and the pid's, and of the parent's what follows. */
 static __always_inline void hook_settle_task(
-    struct hook_slot *s, struct task_struct *task, struct process_state *from, struct hook_sets *sets)
+    struct hook_slot *s, struct task_struct *task, struct hook_process_bits *from, struct hook_sets *sets)
 {
-    struct process_state *state = bpf_task_storage_get(&process_states, task, NULL, 0);
+    struct hook_process_bits *state = bpf_task_storage_get(&process_sets, task, NULL, 0);
     struct hook_process_bits bits = {};
 
     if (state)
-        bits_or(&bits, &state->sets);
+        bits_or(&bits, state);
     if (from)
-        bits_or(&s->bits, &from->sets);
+        bits_or(&s->bits, from);
     bits_or(&bits, &s->bits);
     bits_clear(&bits, &sets->clear);
-    if (state ? !bits_differ(&bits, &state->sets) : !bits_any(&bits))
+    if (state ? !bits_differ(&bits, state) : !bits_any(&bits))
         return;
     if (!state)
-        state = bpf_task_storage_get(&process_states, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+        state = bpf_task_storage_get(&process_sets, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (state)
-        state->sets = bits;
+        *state = bits;
     __sync_fetch_and_add(&sets->changed, 1);
 }
 
@@ -272,7 +272,7 @@ int hook_on_task(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task, *leader, *parent;
     struct hook_sets *sets = hook_sets_get();
-    struct process_state *from = NULL;
+    struct hook_process_bits *from = NULL;
     struct hook_process_bits inherited = {};
     struct hook_slot *s;
 
@@ -288,9 +288,9 @@ int hook_on_task(struct bpf_iter__task *ctx)
         hook_find_pid(task, &s->bits);
         parent = task->real_parent;
         leader = parent ? parent->group_leader : NULL;
-        from = leader ? bpf_task_storage_get(&process_states, leader, NULL, 0) : NULL;
+        from = leader ? bpf_task_storage_get(&process_sets, leader, NULL, 0) : NULL;
         if (from) {
-            inherited = from->sets;
+            inherited = *from;
             bits_mask(&inherited, &sets->follow);
             bits_or(&s->bits, &inherited);
         }
@@ -298,7 +298,7 @@ int hook_on_task(struct bpf_iter__task *ctx)
     } else {
         __builtin_memset(&s->bits, 0, sizeof(s->bits));
         leader = task->group_leader;
-        from = leader ? bpf_task_storage_get(&process_states, leader, NULL, 0) : NULL;
+        from = leader ? bpf_task_storage_get(&process_sets, leader, NULL, 0) : NULL;
         hook_settle_task(s, task, from, sets);
     }
     hook_slot_release(s);

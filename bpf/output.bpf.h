@@ -24,12 +24,10 @@ enum output_class {
 const volatile __u64 epoch_ns = 0;   /* sequence numbers begin here */
 const volatile __u64 ring_bytes = 0; /* size of `ring` */
 
-/* Whether the ring was found above a quarter and not below since; on a line of its own: all CPUs read it
- * for each record. In a section of its own: a map that all objects with this ring share. */
-struct {
-    __u32 above_quarter;
-    __u32 padding[15];
-} wakeup __attribute__((aligned(64))) SEC(".data.wakeup") = {0};
+const volatile __u32 generation = 0; /* of the collector that loaded this object */
+
+/* In a section of its own: a map that all objects with this ring share. */
+struct output_shared shared __attribute__((aligned(64))) SEC(".data.shared") = {0};
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -43,6 +41,25 @@ struct {
     __type(key, __u32);
     __type(value, struct cpu_state);
 } cpu_states SEC(".maps");
+
+/*
+ * The gate (cpu_state.h). A tracepoint runs its programs in the order in which they were attached, so on each event the older collector's come before the
+ * newer one's, on one CPU. Either the older one reads its own generation, and records; or it reads the newer one's, and then so does the newer one, which
+ * reads the same word later. No event is between them. When the word changes between the two reads both record: once too often, never once too few.
+ *
+ * That holds for events that begin when both are attached: the collector waits for those that began before (RCU) ere it changes the word.
+ */
+static __always_inline bool gate_is_shut(void)
+{
+    return *(volatile __u32 *)&shared.active != generation;
+}
+
+/* Where the order is another one (trampolines and kprobes run the newest first) the older one is not muted, and ends when it is detached: both may tell of a
+ * call for that moment. */
+static __always_inline bool gate_is_early(void)
+{
+    return *(volatile __u32 *)&shared.active < generation;
+}
 
 static __always_inline void output_refuse(struct cpu_state *state, __u8 type, __u64 seq)
 {
@@ -76,10 +93,10 @@ static __always_inline bool output_admit(enum output_class class, __u32 size, __
     if (class == OUTPUT_HOOK && used > ring_bytes - ring_bytes / 8)
         return false;
     if (used >= ring_bytes / 4) {
-        if (!wakeup.above_quarter && !__sync_lock_test_and_set(&wakeup.above_quarter, 1))
+        if (!shared.above_quarter && !__sync_lock_test_and_set(&shared.above_quarter, 1))
             *ret_flags = BPF_RB_FORCE_WAKEUP;
-    } else if (wakeup.above_quarter) {
-        *(volatile __u32 *)&wakeup.above_quarter = 0;
+    } else if (shared.above_quarter) {
+        *(volatile __u32 *)&shared.above_quarter = 0;
     }
     return true;
 }

@@ -33,7 +33,7 @@ static __always_inline int on_fork(struct task_struct *parent, struct task_struc
     struct pid_in_namespace pid;
     __u64 flags;
 
-    if (READ(access, child, pid) != READ(access, child, tgid))
+    if (gate_is_shut() || READ(access, child, pid) != READ(access, child, tgid))
         return 0;
     r = output_begin(RECORD_FORK, sizeof(*r), OUTPUT_LIFE, &flags);
     if (!r)
@@ -99,7 +99,7 @@ static __always_inline int on_exec(struct task_struct *task, struct linux_binprm
     __u64 position, now = bpf_ktime_get_boot_ns();
     __u32 size;
 
-    if (!s)
+    if (!s || gate_is_shut())
         return 0;
     s->process.header.time_ns = now;
     s->process.image_start_ns = now;
@@ -122,6 +122,8 @@ static __always_inline int on_exit(__u64 *ctx, struct task_struct *task, enum ac
     struct pid_in_namespace pid;
     __u64 flags;
 
+    if (gate_is_shut())
+        return 0;
     if (exit_tells_group_dead) {
         if (!(ctx[1] & 0xff))
             return 0;

@@ -6,14 +6,12 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "bpf/hook_config.h"
 #include "bpf/kernel_types.h"
 
 struct process_state {
     __u64 image_start_ns; /* boot clock of the last exec; 0: none seen */
     __u32 exit_told;
     __u32 reserved;
-    struct hook_process_bits sets; /* of the policies' selectors that it is in (hook_process.bpf.h) */
 };
 
 struct {

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "bpf/cpu_state.h"
 #include "collector/bpf_message.h"
 #include "common/cleanup.h"
 #include "common/fd.h"
@@ -97,14 +98,13 @@ static int open_skeleton(struct hook_bpf **ret, const struct probe_maps *shared,
     skeleton->rodata->epoch_ns = shared->epoch_ns;
     skeleton->rodata->ring_bytes = shared->ring_bytes;
     skeleton->rodata->cgroup_controller = shared->cgroup_controller;
+    skeleton->rodata->generation = shared->generation;
     skeleton->rodata->hook_cookie = cookie;
     r = bpf_map__reuse_fd(skeleton->maps.ring, shared->ring);
     if (!r)
         r = bpf_map__reuse_fd(skeleton->maps.cpu_states, shared->cpu_states);
     if (!r)
-        r = bpf_map__reuse_fd(skeleton->maps.process_states, shared->process_states);
-    if (!r)
-        r = bpf_map__reuse_fd(skeleton->maps.data_wakeup, shared->wakeup);
+        r = bpf_map__reuse_fd(skeleton->maps.data_shared, shared->shared);
     if (r) {
         hook_bpf__destroy(skeleton);
         return r;

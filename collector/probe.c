@@ -5,15 +5,18 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "collector/bpf_message.h"
 #include "collector/loss.h"
+#include "collector/ring.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "process.skel.h"
@@ -21,35 +24,21 @@
 
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
 
-/* One drain under way. */
-struct drain_call {
-    probe_record_fn fn;
-    void *arg;
-    size_t budget;
-    int count;
-    int result;
-};
-
-/* The two counters of the ring buffer that the kernel lets anyone read. */
-struct ring_positions {
-    const uint64_t *consumer, *producer;
-};
-
 struct probe {
     enum probe_kind kind;
     uint32_t cgroup_controller; /* as the programs have it (task.bpf.h) */
     struct process_bpf *process;
     struct snapshot_bpf *snapshot;
     struct bpf_link *iterator;
-    struct ring_buffer *ring;
+    struct ring *ring;
     int wakeup_fd; /* epoll on the ring, edge-triggered: readable on a wake-up, not on mere data */
     size_t ring_bytes;
-    struct ring_positions positions;
+    struct output_shared *shared; /* mapped: the gate */
+    uint32_t generation;
     struct cpu_state *states; /* mapped; cpu_count of them */
     struct loss_seen *seen;
     int cpu_count;
     uint64_t refused[RECORD_TYPE_SLOTS];
-    struct drain_call drain;
 };
 
 static size_t page_bytes(void)
@@ -151,6 +140,24 @@ static bool name_ends(const char *name, const char *end)
     return name_size >= end_size && strcmp(name + name_size - end_size, end) == 0;
 }
 
+static int size_maps(struct process_bpf *skeleton, const struct probe *probe)
+{
+    int r = bpf_map__set_max_entries(skeleton->maps.ring, (__u32)probe->ring_bytes);
+
+    return r ? r : bpf_map__set_max_entries(skeleton->maps.cpu_states, (__u32)probe->cpu_count);
+}
+
+static int take_maps(struct process_bpf *skeleton, const struct probe_kept *kept)
+{
+    int r = bpf_map__reuse_fd(skeleton->maps.ring, kept->ring);
+
+    if (!r)
+        r = bpf_map__reuse_fd(skeleton->maps.cpu_states, kept->cpu_states);
+    if (!r)
+        r = bpf_map__reuse_fd(skeleton->maps.process_states, kept->process_states);
+    return r ? r : bpf_map__reuse_fd(skeleton->maps.data_shared, kept->shared);
+}
+
 static int load_process(struct probe *probe, const struct probe_options *options, enum probe_kind kind)
 {
     struct process_bpf *skeleton = process_bpf__open();
@@ -162,13 +169,12 @@ static int load_process(struct probe *probe, const struct probe_options *options
     bpf_object__for_each_program(program, skeleton->obj)(void) bpf_program__set_autoload(
         program, name_ends(bpf_program__name(program), kind == PROBE_KIND_TP_BTF ? "_tp_btf" : "_raw_tp"));
     skeleton->rodata->epoch_ns = options->epoch_ns;
+    skeleton->rodata->generation = options->generation;
     skeleton->rodata->ring_bytes = probe->ring_bytes;
     skeleton->rodata->exit_tells_group_dead = exit_tells_group_dead();
     skeleton->rodata->cgroup_controller = probe->cgroup_controller;
     skeleton->rodata->cgroup_hierarchy_id = options->cgroup_hierarchy_id;
-    r = bpf_map__set_max_entries(skeleton->maps.ring, (__u32)probe->ring_bytes);
-    if (!r)
-        r = bpf_map__set_max_entries(skeleton->maps.cpu_states, (__u32)probe->cpu_count);
+    r = options->kept ? take_maps(skeleton, options->kept) : size_maps(skeleton, probe);
     if (!r)
         r = process_bpf__load(skeleton);
     if (r) {
@@ -264,30 +270,6 @@ static int find_host_mnt_ns(struct probe *probe, uint32_t wanted, char error[PRO
 
 /* ---- the shared memory --------------------------------------------------------------------------------- */
 
-static int on_sample(void *arg, void *data, size_t size)
-{
-    struct drain_call *drain = arg;
-    const struct record_header *record = data;
-
-    if (size < sizeof(*record) || record->size != size)
-        return drain->result = -EBADMSG;
-    drain->count++;
-    drain->result = drain->fn(record, size, drain->arg);
-    if (drain->result < 0)
-        return drain->result;
-    return drain->budget && (size_t)drain->count >= drain->budget ? -ECANCELED : 0;
-}
-
-static int map_position(int fd, size_t offset, const uint64_t **ret)
-{
-    void *page = mmap(NULL, page_bytes(), PROT_READ, MAP_SHARED, fd, (off_t)offset);
-
-    if (page == MAP_FAILED)
-        return -errno;
-    *ret = page;
-    return 0;
-}
-
 static size_t states_bytes(const struct probe *probe)
 {
     size_t page = page_bytes(), size = (size_t)probe->cpu_count * sizeof(struct cpu_state);
@@ -307,26 +289,25 @@ static int open_wakeup(struct probe *probe, int ring_fd)
     return 0;
 }
 
-/* Kernel documentation, bpf/ringbuf.rst: page 0 holds the consumer's position, page 1 the producer's. */
 static int map_memory(struct probe *probe, char error[PROBE_ERROR_MAX])
 {
     int ring_fd = bpf_map__fd(probe->process->maps.ring),
-        states_fd = bpf_map__fd(probe->process->maps.cpu_states), r;
+        states_fd = bpf_map__fd(probe->process->maps.cpu_states),
+        shared_fd = bpf_map__fd(probe->process->maps.data_shared), r;
     void *states = mmap(NULL, states_bytes(probe), PROT_READ | PROT_WRITE, MAP_SHARED, states_fd, 0);
+    void *shared = mmap(NULL, page_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
 
-    if (states == MAP_FAILED)
-        return fail(error, -errno, "mapping the loss counters: %s", strerror(errno));
-    probe->states = states;
-    r = map_position(ring_fd, 0, &probe->positions.consumer);
-    if (!r)
-        r = map_position(ring_fd, page_bytes(), &probe->positions.producer);
-    if (r)
-        return fail(error, r, "mapping the ring buffer: %s", strerror(-r));
+    if (states != MAP_FAILED)
+        probe->states = states;
+    if (shared != MAP_FAILED)
+        probe->shared = shared;
+    if (!probe->states || !probe->shared)
+        return fail(error, -errno, "mapping the loss counters and the gate: %s", strerror(errno));
     r = open_wakeup(probe, ring_fd);
     if (r)
         return fail(error, r, "watching the ring buffer: %s", strerror(-r));
-    probe->ring = ring_buffer__new(ring_fd, on_sample, &probe->drain, NULL);
-    return probe->ring ? 0 : fail(error, -errno, "opening the ring buffer: %s", strerror(errno));
+    r = ring_open(&probe->ring, ring_fd, probe->ring_bytes);
+    return r ? fail(error, r, "mapping the ring buffer: %s", strerror(-r)) : 0;
 }
 
 int probe_new(struct probe **ret, const struct probe_options *options, char error[PROBE_ERROR_MAX])
@@ -341,7 +322,8 @@ int probe_new(struct probe **ret, const struct probe_options *options, char erro
     if (!probe)
         return fail(error, -ENOMEM, "out of memory");
     probe->wakeup_fd = -1;
-    probe->ring_bytes = ring_size(options->ring_bytes);
+    probe->generation = options->generation;
+    probe->ring_bytes = options->kept ? options->kept->ring_bytes : ring_size(options->ring_bytes);
     probe->cpu_count = libbpf_num_possible_cpus();
     r = probe->cpu_count > 0 ? 0 : fail(error, -EINVAL, "the number of CPUs is not known");
     if (!r) {
@@ -390,12 +372,10 @@ struct probe *probe_free(struct probe *probe)
 {
     if (!probe)
         return NULL;
-    ring_buffer__free(probe->ring);
+    ring_close(probe->ring);
     cleanup_close_fd(&probe->wakeup_fd);
-    if (probe->positions.consumer)
-        (void)munmap((void *)probe->positions.consumer, page_bytes());
-    if (probe->positions.producer)
-        (void)munmap((void *)probe->positions.producer, page_bytes());
+    if (probe->shared)
+        (void)munmap(probe->shared, page_bytes());
     if (probe->states)
         (void)munmap(probe->states, states_bytes(probe));
     (void)bpf_link__destroy(probe->iterator);
@@ -418,18 +398,79 @@ int probe_fd(const struct probe *probe)
     return probe->wakeup_fd;
 }
 
-int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget)
+int probe_read(struct probe *probe, probe_record_fn fn, void *arg, size_t budget)
 {
     struct epoll_event event;
-    int r;
+    const struct record_header *record;
+    size_t size;
+    int count = 0;
 
     /* The wake-up is taken before the records: one that comes meanwhile is not lost. */
     (void)epoll_wait(probe->wakeup_fd, &event, 1, 0);
-    probe->drain = (struct drain_call){.fn = fn, .arg = arg, .budget = budget};
-    r = ring_buffer__consume(probe->ring);
-    if (probe->drain.result < 0)
-        return probe->drain.result;
-    return r < 0 && r != -ECANCELED ? r : probe->drain.count;
+    while ((!budget || (size_t)count < budget) && (record = ring_next(probe->ring, &size))) {
+        int r = size < sizeof(*record) || record->size != size ? -EBADMSG : fn(record, size, arg);
+
+        if (r < 0)
+            return r;
+        count++;
+    }
+    return count;
+}
+
+int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget)
+{
+    int r = probe_read(probe, fn, arg, budget);
+
+    probe_release(probe);
+    return r;
+}
+
+void probe_release(struct probe *probe)
+{
+    ring_release(probe->ring);
+}
+
+uint64_t probe_position(const struct probe *probe)
+{
+    return ring_position(probe->ring);
+}
+
+int probe_skip_to(struct probe *probe, uint64_t position)
+{
+    return ring_skip_to(probe->ring, position);
+}
+
+struct loss_seen *probe_seen(struct probe *probe, unsigned cpu)
+{
+    return cpu < (unsigned)probe->cpu_count ? &probe->seen[cpu] : NULL;
+}
+
+unsigned probe_cpu_count(const struct probe *probe)
+{
+    return (unsigned)probe->cpu_count;
+}
+
+uint32_t probe_active(const struct probe *probe)
+{
+    return __atomic_load_n(&probe->shared->active, __ATOMIC_ACQUIRE);
+}
+
+/* Events that began before our programs were attached are over (membarrier(2) waits for an RCU grace period, and tracepoints run under RCU): from here on each
+ * one passes through the older programs and ours. Then the one store. */
+void probe_open_gate(struct probe *probe)
+{
+    (void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+    __atomic_store_n(&probe->shared->active, probe->generation, __ATOMIC_SEQ_CST);
+}
+
+void probe_each_link(const struct probe *probe, void (*fn)(void *arg, int link_fd), void *arg)
+{
+    struct bpf_link *const *links = (struct bpf_link *const *)&probe->process->links;
+
+    for (size_t i = 0; i < sizeof(probe->process->links) / sizeof(*links); i++) {
+        if (links[i])
+            fn(arg, bpf_link__fd(links[i]));
+    }
 }
 
 int probe_read_losses(struct probe *probe, probe_lost_fn fn, void *arg)
@@ -470,10 +511,7 @@ size_t probe_ring_bytes(const struct probe *probe)
 
 size_t probe_used_bytes(const struct probe *probe)
 {
-    uint64_t consumer = __atomic_load_n(probe->positions.consumer, __ATOMIC_ACQUIRE);
-    uint64_t producer = __atomic_load_n(probe->positions.producer, __ATOMIC_ACQUIRE);
-
-    return producer > consumer ? (size_t)(producer - consumer) : 0;
+    return ring_used_bytes(probe->ring);
 }
 
 int probe_open_process_iterator(const struct probe *probe)
@@ -489,7 +527,8 @@ void probe_get_maps(const struct probe *probe, struct probe_maps *ret)
         .ring = bpf_map__fd(probe->process->maps.ring),
         .cpu_states = bpf_map__fd(probe->process->maps.cpu_states),
         .process_states = bpf_map__fd(probe->process->maps.process_states),
-        .wakeup = bpf_map__fd(probe->process->maps.data_wakeup),
+        .shared = bpf_map__fd(probe->process->maps.data_shared),
+        .generation = probe->generation,
         .epoch_ns = probe->process->rodata->epoch_ns,
         .ring_bytes = probe->ring_bytes,
         .cgroup_controller = probe->cgroup_controller,

@@ -32,6 +32,12 @@ enum probe_kind {
     PROBE_KIND_RAW_TP,
 };
 
+/* Maps of an earlier collector, whose layout is ours (BPF_LAYOUT_VERSION): its programs go on writing there until ours do. Borrowed. */
+struct probe_kept {
+    int ring, cpu_states, process_states, shared;
+    size_t ring_bytes;
+};
+
 struct probe_options {
     size_t ring_bytes;    /* rounded up to a power of two of at least a page; 0: PROBE_RING_BYTES_DEFAULT */
     uint32_t host_mnt_ns; /* inode number of the host's mount namespace; 0: that of process 1 */
@@ -39,6 +45,9 @@ struct probe_options {
     enum probe_kind kind;
     const char *cgroup_controller; /* of the v1 hierarchy that decides (R5); NULL: cgroup v2 */
     uint32_t cgroup_hierarchy_id;  /* its number; 0: cgroup v2 */
+    uint32_t
+        generation; /* of this collector (bpf/cpu_state.h); 0: the programs record as soon as they are attached */
+    const struct probe_kept *kept; /* NULL: new maps */
 };
 
 struct probe;
@@ -48,6 +57,13 @@ int probe_new(struct probe **ret, const struct probe_options *options, char erro
 
 /* All hooks or none. */
 int probe_attach(struct probe *probe, char error[PROBE_ERROR_MAX]);
+
+/* The programs of this generation record, those of others do not any more. Once all of it are attached. */
+void probe_open_gate(struct probe *probe);
+uint32_t probe_active(const struct probe *probe); /* generation that records */
+
+/* Each attachment; the fd is borrowed. */
+void probe_each_link(const struct probe *probe, void (*fn)(void *arg, int link_fd), void *arg);
 
 /* No hook runs any more; what is in the ring can still be drained, and probe_attach() may follow. */
 void probe_detach(struct probe *probe);
@@ -68,6 +84,13 @@ typedef int (*probe_record_fn)(const struct record_header *record, size_t size, 
  * were handed over, or negative: what `fn` returned. */
 int probe_drain(struct probe *probe, probe_record_fn fn, void *arg, size_t budget);
 
+/* The same in two steps: what probe_read() handed over stays in the ring, for the next collector if this one is killed, until probe_release(). */
+int probe_read(struct probe *probe, probe_record_fn fn, void *arg, size_t budget);
+void probe_release(struct probe *probe);
+uint64_t probe_position(const struct probe *probe); /* in the ring, behind the record handed over last */
+/* An earlier collector came so far. -ERANGE: that cannot be. */
+int probe_skip_to(struct probe *probe, uint64_t position);
+
 /* A filled RECORD_LOST of one CPU; header.seq is 0: the caller numbers it. Valid during the call only. */
 typedef void (*probe_lost_fn)(const struct record_lost *lost, void *arg);
 
@@ -75,6 +98,11 @@ typedef void (*probe_lost_fn)(const struct record_lost *lost, void *arg);
  * nothing was (no syscall). Returns the number of records reported. To be called after a drain, so that a
  * LOST record follows what came before it. */
 int probe_read_losses(struct probe *probe, probe_lost_fn fn, void *arg);
+
+/* What probe_read_losses() has reported of a CPU, to be kept and brought back; NULL: there is no such CPU. */
+struct loss_seen;
+struct loss_seen *probe_seen(struct probe *probe, unsigned cpu);
+unsigned probe_cpu_count(const struct probe *probe);
 
 /* Refused since probe_new(), by type (those that probe_read_losses() has reported). */
 void probe_get_refused(const struct probe *probe, uint64_t ret_by_type[RECORD_TYPE_SLOTS]);
@@ -87,7 +115,8 @@ size_t probe_used_bytes(const struct probe *probe); /* of the ring, not yet drai
 
 /* What another object's programs need to write into the same ring; the fds are borrowed. */
 struct probe_maps {
-    int ring, cpu_states, process_states, wakeup;
+    int ring, cpu_states, process_states, shared;
+    uint32_t generation;
     uint64_t epoch_ns;
     size_t ring_bytes;
     uint32_t cgroup_controller;

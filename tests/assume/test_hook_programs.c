@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "collector/bpf_message.h"
+#include "bpf/cpu_state.h"
 #include "hook.skel.h"
 
 struct program_case {
