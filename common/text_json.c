@@ -7,9 +7,10 @@
 #include <emmintrin.h>
 #endif
 
+#include "common/neutral.h"
 #include "common/utf8.h"
 
-#define ESCAPE_MAX   6  /* \u007f */
+#define ESCAPE_MAX   12 /* \udb40\udc01 */
 #define SPECIAL_ROOM 64 /* reserved at once for characters that are not clean */
 
 static bool is_clean(uint8_t c)
@@ -55,6 +56,17 @@ static size_t put_unicode_escape(char *to, uint32_t code)
     return 6;
 }
 
+/* Beyond 16 bits as a pair of surrogates. */
+static size_t put_escape(char *to, uint32_t code)
+{
+    if (code < 0x10000)
+        return put_unicode_escape(to, code);
+    code -= 0x10000;
+    (void)put_unicode_escape(to, 0xd800 | code >> 10);
+    (void)put_unicode_escape(to + 6, 0xdc00 | (code & 0x3ff));
+    return 12;
+}
+
 static size_t put_short_escape(char *to, char letter)
 {
     to[0] = '\\';
@@ -62,8 +74,8 @@ static size_t put_short_escape(char *to, char letter)
     return 2;
 }
 
-/* One character that is not clean, as it stands in JSON. Escaped beyond RFC 8259: DEL and C1, which terminals
- * obey, and U+2028/9, which end a line for JavaScript. Returns the size written, at most ESCAPE_MAX. */
+/* One character that is not clean, as it stands in JSON. Escaped beyond RFC 8259: what must not reach a terminal as it is (neutral.h), as logs are looked at with
+ * cat(1), too. Returns the size written, at most ESCAPE_MAX. */
 static size_t put_char(char *to, struct utf8_char c, const uint8_t *from)
 {
     if (!c.valid)
@@ -85,8 +97,8 @@ static size_t put_char(char *to, struct utf8_char c, const uint8_t *from)
     default:
         break;
     }
-    if (c.code < 0x20 || (c.code >= 0x7f && c.code < 0xa0) || c.code == 0x2028 || c.code == 0x2029)
-        return put_unicode_escape(to, c.code);
+    if (neutral_is_unsafe(c.code))
+        return put_escape(to, c.code);
     memcpy(to, from, c.size);
     return c.size;
 }
