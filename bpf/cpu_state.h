@@ -5,7 +5,7 @@
  *
  * Counters only grow; each is a word, read by itself. refused_first is given back by the collector: it
  * exchanges it for 0 once it has taken note, and the next refusal sets it anew. The programs set
- * refused_first, then refused_last, then count.
+ * refused_first, then refused_last, then count. refused_last only grows: what the counts count lies at or below it.
  */
 #include "common/record.h"
 

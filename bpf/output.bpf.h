@@ -61,10 +61,22 @@ static __always_inline bool gate_is_early(void)
     return *(volatile __u32 *)&shared.active < generation;
 }
 
+/* A program that was interrupted refuses a smaller number after a greater one: the greatest stays. Each try fails for one interrupt, and
+ * there are as many of them inside one another as there are contexts. */
+static __always_inline void output_raise(__u64 *greatest, __u64 seq)
+{
+    for (int try = 0; try < 4; try++) {
+        __u64 was = *(volatile __u64 *)greatest;
+
+        if (was >= seq || __sync_val_compare_and_swap(greatest, was, seq) == was)
+            return;
+    }
+}
+
 static __always_inline void output_refuse(struct cpu_state *state, __u8 type, __u64 seq)
 {
     __sync_val_compare_and_swap(&state->refused_first, 0, seq);
-    *(volatile __u64 *)&state->refused_last = seq;
+    output_raise(&state->refused_last, seq);
     __sync_fetch_and_add(&state->refused[type & (RECORD_TYPE_SLOTS - 1)], 1);
 }
 

@@ -51,6 +51,7 @@ struct collector {
     uint64_t attach_count;
     bool cursor_used;        /* the cursor page was given away and not renewed since */
     uint64_t last_record_ns; /* when the ring last had one */
+    uint64_t made_ns;        /* when the programs' own count was last looked at */
     uint64_t malformed_said;
     bool stop;
     struct quota quota;

@@ -178,6 +178,12 @@ void intake_put_loss(const struct record_lost *lost, void *arg)
     }
 }
 
+void intake_set_made(struct intake *intake, uint64_t count)
+{
+    intake->books_changed |= intake->books.made != count;
+    intake->books.made = count;
+}
+
 void intake_end(struct intake *intake)
 {
     put_waiting_losses(intake);

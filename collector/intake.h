@@ -53,6 +53,9 @@ int intake_put(const struct record_header *record, size_t size, void *intake);
 /* A probe_lost_fn: what the ring buffer refused on one CPU. */
 void intake_put_loss(const struct record_lost *lost, void *intake);
 
+/* Sequence numbers used so far, for the books. */
+void intake_set_made(struct intake *intake, uint64_t count);
+
 /* Lets LOST records out, publishes, stores the books. */
 void intake_end(struct intake *intake);
 

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * From the counters that the BPF programs keep a CPU to RECORD_LOST: what was refused since the last look.
- * Counts are exact by type; first and last are exact too, but for a refusal in the very moment of the look,
- * where the range may begin or end with its neighbour's.
+ * Counts are exact by type, and all that they count lies at or below last (the enricher's ledger.h goes by that). first and last
+ * are exact, but for a refusal in the very moment of the look, where the range may begin or end with its neighbour's.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -535,6 +535,15 @@ void probe_get_maps(const struct probe *probe, struct probe_maps *ret)
     };
 }
 
+static void raise(__u64 *greatest, uint64_t seq)
+{
+    uint64_t was = __atomic_load_n((uint64_t *)greatest, __ATOMIC_RELAXED);
+
+    while (was < seq && !__atomic_compare_exchange_n(
+                            (uint64_t *)greatest, &was, seq, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+}
+
 /* As the programs do it (output.bpf.h), on the first CPU. */
 void probe_count_missed(struct probe *probe, uint64_t count)
 {
@@ -546,6 +555,6 @@ void probe_count_missed(struct probe *probe, uint64_t count)
     first = probe->process->rodata->epoch_ns + __atomic_fetch_add(&state->made, count, __ATOMIC_RELAXED);
     (void)__atomic_compare_exchange_n(
         (uint64_t *)&state->refused_first, &none, first, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-    __atomic_store_n((uint64_t *)&state->refused_last, first + count - 1, __ATOMIC_RELEASE);
+    raise(&state->refused_last, first + count - 1);
     __atomic_fetch_add((uint64_t *)&state->refused[RECORD_HOOK], count, __ATOMIC_RELEASE);
 }

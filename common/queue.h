@@ -102,6 +102,8 @@ int queue_consumer_doorbell_fd(const struct queue_consumer *q); /* borrowed */
 const struct record_header *queue_consumer_next(struct queue_consumer *q, bool *ret_broken);
 uint64_t queue_consumer_position(const struct queue_consumer *q); /* behind the record last returned */
 uint64_t queue_consumer_backlog_bytes(const struct queue_consumer *q);
+/* Half of the queue, or more, is the producer's to write. */
+bool queue_consumer_has_room(const struct queue_consumer *q);
 
 /* Everything before `position` is done: its room goes back to the producer. */
 void queue_consumer_release(struct queue_consumer *q, uint64_t position);
@@ -132,6 +134,7 @@ struct queue_books {
     uint64_t published[16];
     uint64_t refused_ring[16];  /* by the BPF ring buffer */
     uint64_t refused_queue[16]; /* by this queue */
+    uint64_t made;              /* sequence numbers that the programs used, all CPUs; 0: not told */
 };
 void queue_producer_load_books(const struct queue_producer *q, struct queue_books *ret);
 void queue_producer_store_books(struct queue_producer *q, const struct queue_books *books);

@@ -250,6 +250,11 @@ uint64_t queue_consumer_backlog_bytes(const struct queue_consumer *q)
     return load_tail(q) - q->position;
 }
 
+bool queue_consumer_has_room(const struct queue_consumer *q)
+{
+    return load_tail(q) - q->given <= q->data_bytes / 2;
+}
+
 /* ---- giving back ------------------------------------------------------------------------------------------------ */
 
 static void give_back(struct queue_consumer *q, uint64_t position)
@@ -388,4 +393,5 @@ void queue_consumer_load_books(const struct queue_consumer *q, struct queue_book
         ret->refused_ring[i] = atomic_load_explicit(&shared->refused_ring[i], memory_order_relaxed);
         ret->refused_queue[i] = atomic_load_explicit(&shared->refused_queue[i], memory_order_relaxed);
     }
+    ret->made = atomic_load_explicit(&shared->made, memory_order_relaxed);
 }

@@ -28,6 +28,7 @@ struct queue_books_shared {
     _Atomic uint64_t published[16];
     _Atomic uint64_t refused_ring[16];
     _Atomic uint64_t refused_queue[16];
+    _Atomic uint64_t made; /* 0 in what was written before it was there */
 };
 
 struct queue_ring_page {

@@ -461,4 +461,5 @@ void queue_producer_store_books(struct queue_producer *q, const struct queue_boo
         atomic_store_explicit(&shared->refused_ring[i], books->refused_ring[i], memory_order_relaxed);
         atomic_store_explicit(&shared->refused_queue[i], books->refused_queue[i], memory_order_relaxed);
     }
+    atomic_store_explicit(&shared->made, books->made, memory_order_relaxed);
 }

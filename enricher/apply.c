@@ -289,6 +289,7 @@ static int apply_event(struct pipeline *pipeline, const struct record_header *re
         event.process = find_or_make(pipeline, record, now_ns);
     if (!event.process) {
         pipeline->counters.memory_failures++;
+        pipeline->counters.dropped_no_memory++;
         pipeline->counters.dropped[record->type]++;
         return 0;
     }

@@ -184,6 +184,7 @@ static int take_over(struct enricher *e, char error[ATTACH_ERROR_MAX])
     }
     apply_snapshot(e);
     change_hold(e);
+    books_attach(e);
     r = drain_attach(&e->lane.drain, e->lane.queue);
     if (r == 0)
         r = loop_poll_start(e->lane.loop, &e->attachment_poll, e->attachment.socket_fd, POLLIN | POLLHUP);

@@ -26,6 +26,7 @@
     X(pod_updates_never, "executions", "left incomplete for good: their container went before it was known") \
     X(asks, "requests", "times that the sources were asked because something was unresolved")                \
     X(memory_failures, "failures", "allocations that failed; the event left with less than is known")        \
+    X(dropped_no_memory, "events", "events dropped because no process could be made for them")               \
     X(hooks_not_selected, "events",                                                                          \
         "hook events of a process that the policy's Pod or container selector leaves out; dropped")          \
     X(hooks_undecided, "events",                                                                             \

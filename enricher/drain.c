@@ -8,6 +8,7 @@
 #include "common/queue.h"
 #include "common/record.h"
 #include "common/record_check.h"
+#include "enricher/ledger.h"
 #include "enricher/output.h"
 #include "enricher/pipeline.h"
 
@@ -61,8 +62,11 @@ static void release_durable(struct drain *drain)
         drain->mark_count--;
         any = true;
     }
-    if (any)
-        queue_consumer_release(drain->queue, position);
+    if (!any)
+        return;
+    if (drain->on_release)
+        drain->on_release(drain->release_arg);
+    queue_consumer_release(drain->queue, position);
 }
 
 void drain_detach(struct drain *drain)
@@ -106,6 +110,8 @@ static void fetch(struct drain *drain)
             return;
         drain->records++;
         if (lane_of_skips(lane, record)) {
+            if (drain->ledger)
+                ledger_take(drain->ledger, record, queue_consumer_position(drain->queue));
             skips++;
             continue;
         }
@@ -113,6 +119,8 @@ static void fetch(struct drain *drain)
             drain->pipeline->counters.records_malformed += lane_of_owns(lane, record);
             continue;
         }
+        if (drain->ledger)
+            ledger_take(drain->ledger, record, queue_consumer_position(drain->queue));
         pipeline_prefetch_slots(drain->pipeline, record);
         drain->batch[drain->batch_count++] = record;
     }

@@ -11,6 +11,7 @@
 
 #include "enricher/loop.h"
 
+struct ledger;
 struct output;
 struct pipeline;
 struct queue_consumer;
@@ -23,11 +24,17 @@ struct drain_mark {
     uint64_t output_mark, position;
 };
 
+/* Called before room is given back: what a successor has to know of the records in it is to be kept by now. */
+typedef void drain_release_fn(void *arg);
+
 struct drain {
     struct loop *loop;
     struct pipeline *pipeline;
     struct output *output;
     struct queue_consumer *queue; /* NULL: not attached */
+    struct ledger *ledger;        /* that the numbers are held against; borrowed; NULL: none */
+    drain_release_fn *on_release; /* NULL: none */
+    void *release_arg;
     struct loop_timer nap;
     struct loop_poll doorbell;
     const struct record_header *batch[DRAIN_BATCH]; /* checked, borrowed from the queue */

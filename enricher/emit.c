@@ -386,19 +386,42 @@ static char *put_by_type(char *to, const __u64 count[RECORD_TYPE_SLOTS])
     return other ? put_count(to, "other", other) : to;
 }
 
+static char *put_lost_range(char *line, uint16_t cpu, uint64_t first_seq, uint64_t last_seq)
+{
+    char *to = PUT(line, "{\"lost\":{\"cpu\":");
+
+    to = put_u64(to, cpu);
+    to = PUT(to, ",\"from\":\"");
+    to = put_u64(to, first_seq);
+    to = PUT(to, "\",\"to\":\"");
+    to = put_u64(to, last_seq);
+    return PUT(to, "\",\"by_type\":{");
+}
+
+int emit_unexplained(
+    struct emit *emit, uint16_t cpu, uint64_t first_seq, uint64_t last_seq, uint64_t count, uint64_t now_ns)
+{
+    char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD + emit->node_json_size), *to;
+
+    if (!line)
+        return -EAGAIN;
+    to = put_lost_range(line, cpu, first_seq, last_seq);
+    to = put_count(to, "unknown", count);
+    to = PUT(to, "},\"where\":\"unexplained\"");
+    /* The number of a record that never came: no other line has it. */
+    to = put_envelope(
+        emit, to, &(struct record_header){.time_ns = now_ns, .cpu = cpu, .seq = first_seq}, 0, false);
+    output_commit(emit->output, (size_t)(to - line));
+    return 0;
+}
+
 int emit_lost(struct emit *emit, const struct record_lost *lost)
 {
     char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD + emit->node_json_size), *to;
 
     if (!line)
         return -EAGAIN;
-    to = PUT(line, "{\"lost\":{\"cpu\":");
-    to = put_u64(to, lost->header.cpu);
-    to = PUT(to, ",\"from\":\"");
-    to = put_u64(to, lost->first_seq);
-    to = PUT(to, "\",\"to\":\"");
-    to = put_u64(to, lost->last_seq);
-    to = PUT(to, "\",\"by_type\":{");
+    to = put_lost_range(line, lost->header.cpu, lost->first_seq, lost->last_seq);
     to = put_by_type(to, lost->count);
     to = PUT(to, "},\"where\":\"");
     to = put_string(to, lost->where == RECORD_LOST_BPF_RING ? "bpf_ring" : "queue");

@@ -47,3 +47,6 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns);
 int emit_pod_update(
     struct emit *emit, const struct container *container, const struct owed *owed, uint64_t now_ns);
 int emit_lost(struct emit *emit, const struct record_lost *lost);
+/* The same for numbers that no report accounts for (ledger.h). */
+int emit_unexplained(
+    struct emit *emit, uint16_t cpu, uint64_t first_seq, uint64_t last_seq, uint64_t count, uint64_t now_ns);

@@ -60,6 +60,7 @@ static void on_housekeeping(void *arg, uint64_t now_ns)
     struct enricher *e = arg;
 
     tell_manager(e, now_ns);
+    books_look(e, now_ns);
     if (e->lane.output_gone) {
         e->result = -EPIPE;
         e->stop = true;
@@ -184,9 +185,11 @@ int enricher_init(struct enricher *e, struct conf *conf)
     r = lane_init(&e->lane, conf, &owner);
     if (r < 0)
         return r;
-    r = open_signals(e);
+    r = books_init(e);
+    if (r == 0)
+        r = open_signals(e);
     if (r < 0) {
-        log_error("signals: %s", strerror(-r));
+        log_error("start: %s", strerror(-r));
         return r;
     }
     r = open_sources(e);
@@ -257,5 +260,6 @@ void enricher_deinit(struct enricher *e)
     e->http = http_free(e->http);
     attachment_deinit(&e->attachment);
     lane_deinit(&e->lane);
+    books_deinit(e);
     fd_close(&e->signal_fd);
 }

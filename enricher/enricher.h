@@ -12,6 +12,7 @@
 #include "enricher/attach.h"
 #include "enricher/conf.h"
 #include "enricher/lane.h"
+#include "enricher/ledger.h"
 #include "enricher/source.h"
 
 struct control;
@@ -19,6 +20,12 @@ struct http;
 struct metrics_server;
 
 #define ENRICHER_SOURCES_MAX CONF_SOURCES_MAX
+
+/* Of books.c. */
+struct books {
+    uint64_t tail;                      /* of the queue when it was last looked at */
+    uint64_t said_ns, suppressed_count; /* of the lines about what is unexplained */
+};
 
 struct enricher {
     struct conf *conf;
@@ -29,6 +36,8 @@ struct enricher {
     struct source *sources[ENRICHER_SOURCES_MAX];
     size_t source_count;
     struct attachment attachment;
+    struct ledger ledger;
+    struct books books;
     uint64_t
         hold_epoch_ns; /* of the collector whose hold store is in use until it is empty; 0: nobody's but ours */
     struct loop_poll attachment_poll, signal_poll;
@@ -63,6 +72,14 @@ bool consumer_read(struct enricher *enricher);
  * once. */
 bool consumer_turn(struct enricher *enricher);
 void consumer_detach(struct enricher *enricher);
+
+/* books.c: the sequence numbers, held against what the collector reports lost. 0 or -ENOMEM. */
+int books_init(struct enricher *enricher);
+void books_deinit(struct enricher *enricher);
+/* Attached, the hold store changed, nothing read yet. */
+void books_attach(struct enricher *enricher);
+/* Called once a second. */
+void books_look(struct enricher *enricher, uint64_t now_ns);
 
 /* status.c, coverage_write.c, explain.c: one JSON object, one line. */
 struct text;

@@ -111,3 +111,13 @@ uint64_t hold_settled(const struct hold *hold); /* the greatest mark that was se
  * errno: nothing was given. Called again it gives 0. */
 typedef void hold_recover_fn(void *arg, const struct hold_entry *entry);
 int64_t hold_recover(struct hold *hold, hold_recover_fn *fn, void *arg);
+
+/*
+ * One note for a successor, HOLD_NOTE_BYTES at most, replaced as a whole: after a kill at any instruction there is this one or the one before.
+ * begin: where to write it; NULL: there is no chunk. read: what a predecessor left, hostile bytes; before anything of the store is settled.
+ */
+#define HOLD_NOTE_BYTES 32720
+void *hold_note_begin(struct hold *hold);
+void hold_note_commit(struct hold *hold, size_t size);
+/* Returns the size; 0: there is none. */
+size_t hold_note_read(struct hold *hold, void *to);

@@ -57,6 +57,9 @@ struct hold {
     uint32_t warm_count;
     uint32_t pending_first, pending_last; /* by mark */
 
+    uint32_t note_chunk; /* hold_note.c; 0: none yet */
+    uint64_t note_generation;
+
     struct hold_limits limits;
     uint64_t count, bytes, max_count, max_bytes;
     uint64_t sequence, pops, settled;

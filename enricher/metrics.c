@@ -80,8 +80,33 @@ static void put_collector(struct text *out, const struct enricher *e)
         books.refused_ring);
     put_by_type(
         out, "collector_refused_queue_total", "records that had no room in the queue", books.refused_queue);
+    put_counter(out, "collector_made_total", "sequence numbers that the kernel's programs used", books.made);
     put_gauge(out, "queue_backlog_bytes", "published and not read",
         e->lane.queue ? queue_consumer_backlog_bytes(e->lane.queue) : 0);
+}
+
+static void put_sequence(struct text *out, const struct enricher *e)
+{
+    struct ledger_totals totals;
+
+    ledger_sum(&e->ledger, &totals);
+    put_gauge(out, "sequence_unexplained",
+        "records that are missing by their numbers and that no report accounts for",
+        totals.unexplained + totals.unexplained_before);
+    put_head(out, "sequence_unexplained_by_cpu", "gauge", "the same, of the present collector, by CPU");
+    for (uint32_t cpu = 0; cpu < e->ledger.row_count; cpu++) {
+        if (e->ledger.rows[cpu].next)
+            text_append_format(out, "podkin_sequence_unexplained_by_cpu{cpu=\"%u\"} %" PRIu64 "\n", cpu,
+                ledger_unexplained(&e->ledger, cpu));
+    }
+    put_gauge(out, "sequence_open", "missing, and the report may be on its way", totals.open);
+    put_counter(
+        out, "sequence_used_total", "numbers known to be used, of the present collector", totals.used);
+    put_counter(out, "sequence_received_total", "of them received", totals.received);
+    put_counter(out, "sequence_told_lost_total", "of them reported lost", totals.told_lost);
+    put_counter(
+        out, "sequence_read_again_total", "records read a second time after a restart", totals.reread);
+    put_counter(out, "sequence_duplicate_total", "records whose number had come before", totals.duplicate);
 }
 
 /* In powers of two from a microsecond to half an hour. */
@@ -176,6 +201,7 @@ void metrics_write(const struct enricher *e, struct text *out)
     text_append_string(out, "\"} 1\n");
     put_gauge(out, "uptime_seconds", "of the enricher", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
     put_collector(out, e);
+    put_sequence(out, e);
     put_counters(out, &e->lane.pipeline.counters);
     put_histogram(out, "release_latency_seconds",
         "from the metadata's arrival to the release of a held event", &e->lane.pipeline.release_ns);

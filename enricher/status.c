@@ -73,6 +73,7 @@ static void put_collector(struct text *out, const struct enricher *e)
         put_string(out, "cgroup_hierarchy", e->attachment.message.cgroup_hierarchy);
         put_u64(out, "consumers_so_far", e->attachment.message.attach_count);
         queue_consumer_load_books(e->lane.queue, &books);
+        put_u64(out, "made", books.made);
         put_by_type(out, "published", books.published);
         put_by_type(out, "refused_by_ring", books.refused_ring);
         put_by_type(out, "refused_by_queue", books.refused_queue);
@@ -91,6 +92,49 @@ static bool is_event(unsigned type)
 {
     return type == RECORD_FORK || type == RECORD_EXEC || type == RECORD_EXIT || type == RECORD_HOOK ||
            type == RECORD_LOST;
+}
+
+/* The numbers of each CPU, since the collector's start: used = received + told_lost + open + unexplained. */
+static void put_sequence(struct text *out, const struct enricher *e)
+{
+    struct ledger_totals totals;
+
+    ledger_sum(&e->ledger, &totals);
+    open_object(out, "sequence");
+    put_bool(out, "whole", e->ledger.whole);
+    put_u64(out, "cpus", totals.cpus);
+    put_u64(out, "used", totals.used);
+    put_u64(out, "received", totals.received);
+    put_u64(out, "told_lost", totals.told_lost);
+    put_u64(out, "open", totals.open);
+    put_u64(out, "unexplained", totals.unexplained);
+    put_u64(out, "unexplained_before", totals.unexplained_before);
+    put_u64(out, "explained_late", totals.explained_late);
+    put_u64(out, "untold", totals.untold);
+    put_u64(out, "out_of_order", totals.late);
+    put_u64(out, "read_again", totals.reread);
+    put_u64(out, "duplicate", totals.duplicate);
+    open_object(out, "unexplained_by_cpu");
+    for (uint32_t cpu = 0; cpu < e->ledger.row_count; cpu++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof(key), "%u", cpu);
+        if (ledger_unexplained(&e->ledger, cpu))
+            put_u64(out, key, ledger_unexplained(&e->ledger, cpu));
+    }
+    text_append_string(out, "}}");
+}
+
+static void put_drop_reasons(struct text *out, const struct counters *c, uint64_t dropped)
+{
+    uint64_t named = c->exits_duplicate + c->hooks_not_selected + c->dropped_no_memory;
+
+    open_object(out, "dropped_by_reason");
+    put_u64(out, "exits_duplicate", c->exits_duplicate);
+    put_u64(out, "hooks_not_selected", c->hooks_not_selected);
+    put_u64(out, "dropped_no_memory", c->dropped_no_memory);
+    text_append_char(out, '}');
+    put_bool(out, "reasons_balanced", named == dropped);
 }
 
 /* received = emitted + held + dropped, for the types that become lines. */
@@ -114,6 +158,7 @@ static void put_books(struct text *out, const struct enricher *e)
     put_by_type(out, "received_by_type", c->received);
     put_by_type(out, "emitted_by_type", c->emitted);
     put_by_type(out, "dropped_by_type", c->dropped);
+    put_drop_reasons(out, c, dropped);
     text_append_char(out, '}');
     open_object(out, "counters");
 #define X(name, unit, help) put_u64(out, #name, c->name);
@@ -220,6 +265,7 @@ void status_write(const struct enricher *e, struct text *reply)
     put_string(reply, "loop", loop_describe(e->lane.loop));
     put_u64(reply, "uptime_s", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
     put_collector(reply, e);
+    put_sequence(reply, e);
     put_books(reply, e);
     put_hold(reply, e);
     put_tables(reply, e);

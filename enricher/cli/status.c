@@ -31,7 +31,7 @@ const char command_status_help[] =
 
 /* Sections in the order in which one asks; others follow in the enricher's order. */
 static const char *const first_sections[] = {
-    "version", "node_name", "uptime_s", "loop", "collector", "books", "sources", "hold"};
+    "version", "node_name", "uptime_s", "loop", "collector", "sequence", "books", "sources", "hold"};
 
 static bool is_first_section(const char *name)
 {
@@ -42,8 +42,7 @@ static bool is_first_section(const char *name)
     return false;
 }
 
-/* 12345678 → 12,345,678 */
-static void append_grouped(struct text *out, long long value)
+void status_append_grouped(struct text *out, long long value, int width)
 {
     char digits[24], grouped[32];
     int count = snprintf(digits, sizeof(digits), "%lld", value), used = 0;
@@ -54,7 +53,7 @@ static void append_grouped(struct text *out, long long value)
             grouped[used++] = ',';
         grouped[used++] = digits[i];
     }
-    text_append_format(out, "%20.*s", used, grouped);
+    text_append_format(out, "%*.*s", width, used, grouped);
 }
 
 static void append_duration(struct text *out, double seconds)
@@ -85,7 +84,7 @@ static void append_scalar(struct text *out, const char *name, const json_t *valu
     } else if (json_is_number(value) && has_suffix(name, "_s")) {
         append_duration(out, json_number_value(value));
     } else if (json_is_integer(value)) {
-        append_grouped(out, json_integer_value(value));
+        status_append_grouped(out, json_integer_value(value), 20);
     } else if (json_is_real(value)) {
         text_append_format(out, "%20.3f", json_real_value(value));
     } else {
@@ -190,14 +189,12 @@ static void append_section(struct text *out, const char *name, const json_t *val
 /* What needs a person comes first of all. */
 static void append_alarms(struct text *out, const json_t *status)
 {
-    const json_t *collector = json_object_get(status, "collector"), *books = json_object_get(status, "books");
+    const json_t *collector = json_object_get(status, "collector");
     json_int_t output_errno =
         json_integer_value(json_object_get(json_object_get(status, "output"), "last_errno"));
 
     if (json_is_false(json_object_get(collector, "attached")))
         text_append_string(out, "! not attached to a collector: nothing new arrives\n");
-    if (json_is_false(json_object_get(books, "balanced")))
-        text_append_string(out, "! the books do not balance: please report this\n");
     if (output_errno)
         text_append_format(
             out, "! the output cannot be written, and is tried again: %s\n", strerror((int)output_errno));
@@ -214,6 +211,7 @@ int status_show(const char *answer, size_t size, struct text *out)
         return -EBADMSG;
     }
     append_alarms(out, status);
+    status_append_balance(out, status);
     for (size_t i = 0; i < sizeof(first_sections) / sizeof(first_sections[0]); i++) {
         value = json_object_get(status, first_sections[i]);
         if (value)

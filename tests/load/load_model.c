@@ -62,6 +62,7 @@ struct load_model {
     struct pod *pods;
     struct course course;
     bool has_course;
+    bool in_snapshot; /* whose records take no CPU's numbers */
     uint64_t random, next_pod, next_cgroup, alive, boot_ns;
     uint64_t seq[CPUS];
     uint32_t next_pid;
@@ -104,8 +105,8 @@ static struct record_header *begin(struct load_model *m, enum record_type type, 
     *header = (struct record_header){.size = (__u32)size,
         .type = (__u8)type,
         .version = RECORD_VERSION,
-        .cpu = (__u16)cpu,
-        .seq = m->boot_ns + m->seq[cpu]++,
+        .cpu = m->in_snapshot ? RECORD_CPU_COLLECTOR : (__u16)cpu,
+        .seq = m->in_snapshot ? 0 : m->boot_ns + m->seq[cpu]++,
         .time_ns = time_ns,
         .cgroup_id = cgroup_id,
         .start_ns = life.start_ns,
@@ -372,6 +373,7 @@ int load_model_snapshot(struct load_model *m, uint64_t now_ns, load_model_fn *fn
     struct record_snapshot_end *end;
     uint32_t processes = 1;
 
+    m->in_snapshot = true;
     tell(&told, make_policy(m, now_ns));
     tell(&told, make_group(m, RECORD_SNAPSHOT_CGROUP, NULL, NULL, now_ns));
     tell(&told, make_image(m, RECORD_SNAPSHOT_PROCESS, INIT, (struct life){0, 0}, NULL, "init", now_ns));
@@ -383,6 +385,7 @@ int load_model_snapshot(struct load_model *m, uint64_t now_ns, load_model_fn *fn
     end->process_count = processes;
     end->cgroup_count = (uint32_t)(1 + m->conf->pods * m->conf->containers);
     tell(&told, &end->header);
+    m->in_snapshot = false;
     return told.r;
 }
 

@@ -42,6 +42,48 @@ Test(status, important_things_come_first_and_unknown_ones_are_shown_too)
     free(table);
 }
 
+#define BALANCED                                                                                             \
+    "{\"collector\":{\"attached\":true,\"made\":1250},\"sequence\":{\"whole\":%s,\"used\":1245,"             \
+    "\"received\":1200,"                                                                                     \
+    "\"told_lost\":40,\"open\":5,\"unexplained\":%d,\"unexplained_before\":0,\"untold\":%d,"                 \
+    "\"unexplained_by_cpu\":{\"3\":2}},\"books\":{\"received\":30,\"emitted\":20,\"held\":10,\"dropped\":0," \
+    "\"balanced\":true,\"reasons_balanced\":true}}"
+
+static char *shown_balance(const char *whole, int unexplained, int untold)
+{
+    char answer[1024];
+
+    (void)snprintf(answer, sizeof(answer), BALANCED, whole, unexplained, untold);
+    return shown(answer);
+}
+
+Test(status, balance_is_the_first_line_with_the_numbers_that_prove_it)
+{
+    char *table = shown_balance("true", 0, 0), *part = shown_balance("false", 0, 0);
+    const char *line =
+        "books balance: 1,250 records made = 1,200 received + 40 reported lost + 10 on their way; "
+        "30 events = 20 emitted + 10 held + 0 dropped\n";
+
+    cr_expect(eq(int, strncmp(table, line, strlen(line)), 0), "%s", table);
+    cr_expect_not_null(
+        strstr(part, "books balance: 1,245 records made = "), "not all came this way: %s", part);
+    free(table);
+    free(part);
+}
+
+Test(status, what_is_missing_is_said_by_cpu_and_nothing_claims_a_balance)
+{
+    char *missing = shown_balance("true", 2, 0), *untold = shown_balance("true", 0, 7);
+
+    cr_expect_not_null(strstr(missing,
+        "! the books do not balance: 2 records are missing and no report accounts for them (CPU 3: 2)\n"));
+    cr_expect_null(strstr(missing, "books balance:"));
+    cr_expect_not_null(strstr(untold, "! the books do not balance: 7 records more were reported lost"));
+    cr_expect_null(strstr(untold, "books balance:"));
+    free(missing);
+    free(untold);
+}
+
 Test(status, what_needs_a_person_is_said_on_top)
 {
     char *table = shown("{\"version\":\"x\",\"collector\":{\"attached\":false},\"books\":{\"balanced\":false}"

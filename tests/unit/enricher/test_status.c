@@ -53,6 +53,10 @@ Test(status, has_the_documented_keys)
             "counters", "hold", "tables", "sources", "output", NULL});
     expect_keys(
         object, "collector", (const char *[]){"attached", "socket", "attach_count", "last_error", NULL});
+    expect_keys(object, "sequence",
+        (const char *[]){"whole", "cpus", "used", "received", "told_lost", "open", "unexplained",
+            "unexplained_before", "explained_late", "untold", "out_of_order", "read_again", "duplicate",
+            "unexplained_by_cpu", NULL});
     expect_keys(object, "queue", (const char *[]){"backlog_bytes", "records_read", "broken", NULL});
     expect_keys(object, "books",
         (const char *[]){"received", "emitted", "held", "dropped", "balanced", "received_by_type",
@@ -148,6 +152,7 @@ Test(status, books_balance_at_random_moments)
                                                                   number(object, "books", "held") +
                                                                   number(object, "books", "dropped"));
             cr_assert_eq(number(object, "books", "held"), number(object, "hold", "events"));
+            cr_assert(json_is_true(json_object_get(json_object_get(object, "books"), "reasons_balanced")));
             json_decref(object);
         }
     }
