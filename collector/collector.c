@@ -24,6 +24,42 @@
 #define QUOTA_LINES      20
 #define MADE_INTERVAL_NS (100 * NS_PER_MS)
 
+/* ---- recording --------------------------------------------------------------------------------------------------- */
+
+static void say_recording_ended(const struct collector *c, int why)
+{
+    if (why == -EFBIG)
+        log_info("%s: the recording ends: --record-max-bytes is reached", c->conf.record_path);
+    else if (why < 0)
+        log_error("%s: the recording ends: %s", c->conf.record_path, strerror(-why));
+}
+
+static int open_recording(struct collector *c)
+{
+    int r;
+
+    if (!c->conf.record_path)
+        return 0;
+    r = recorder_open(&c->recorder, c->conf.record_path, c->conf.record_max_bytes);
+    if (r < 0)
+        return r;
+    c->intake.tee = recorder_put;
+    c->intake.tee_arg = &c->recorder;
+    return 0;
+}
+
+static void begin_recording(struct collector *c)
+{
+    const struct recorder_start start = {.epoch_ns = c->epoch_ns,
+        .hook_kind = probe_kind_name(c->probe),
+        .cgroup_hierarchy = c->conf.hierarchy.name,
+        .snapshot_fd = snapshot_fd(c->snapshot),
+        .snapshot_bytes = snapshot_bytes(c->snapshot)};
+
+    recorder_begin(&c->recorder, &start);
+    say_recording_ended(c, recorder_turn(&c->recorder, clock_boot_ns()));
+}
+
 /* ---- drain ------------------------------------------------------------------------------------------------------- */
 
 /* What the programs made goes into the books now and then: each CPU's count is on a cache line of that CPU. */
@@ -297,6 +333,7 @@ int collector_run(struct collector *c)
             return drained;
         }
         now_ns = clock_boot_ns();
+        say_recording_ended(c, recorder_turn(&c->recorder, now_ns));
         notify_watchdog(&c->notify, now_ns);
         wait_ns = drain_interval_ns(c, drained, now_ns);
     }
@@ -438,6 +475,9 @@ int collector_start(struct collector *c, struct conf *conf)
     r = open_memory(c);
     if (r < 0)
         return fail(r, "queue");
+    r = open_recording(c);
+    if (r < 0)
+        return fail(r, c->conf.record_path);
     r = open_probe(c);
     if (r == 0)
         r = open_policies(c);
@@ -445,6 +485,7 @@ int collector_start(struct collector *c, struct conf *conf)
         r = take_first_snapshot(c);
     if (r < 0)
         return r; /* said */
+    begin_recording(c);
     r = handoff_open(&c->handoff, c->conf.socket_path, c->conf.peer_uid, c->conf.peer_gid);
     if (r < 0)
         return fail(r, c->conf.socket_path);
@@ -469,6 +510,7 @@ void collector_stop(struct collector *c)
     drop_snapshot(c);
     c->hooks = hooks_free(c->hooks);
     c->probe = probe_free(c->probe);
+    say_recording_ended(c, recorder_close(&c->recorder));
     intake_deinit(&c->intake);
     c->queue = queue_producer_free(c->queue);
     fd_close(&c->hold_fd);

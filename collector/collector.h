@@ -21,6 +21,7 @@
 #include "collector/hooks.h"
 #include "collector/intake.h"
 #include "collector/probe.h"
+#include "collector/recorder.h"
 #include "collector/snapshot.h"
 #include "common/notify.h"
 
@@ -39,6 +40,7 @@ struct collector {
     struct hooks *hooks; /* of the policies */
     struct queue_producer *queue;
     struct intake intake;
+    struct recorder recorder;
     struct handoff handoff;
     int signal_fd;
     struct notify notify;
@@ -58,7 +60,11 @@ struct collector {
 };
 
 #define COLLECTOR_EMPTY                                                                                      \
-    ((struct collector){.handoff = HANDOFF_EMPTY, .signal_fd = -1, .hold_fd = -1, .notify = NOTIFY_EMPTY})
+    ((struct collector){.handoff = HANDOFF_EMPTY,                                                            \
+        .signal_fd = -1,                                                                                     \
+        .hold_fd = -1,                                                                                       \
+        .recorder = RECORDER_EMPTY,                                                                          \
+        .notify = NOTIFY_EMPTY})
 
 /* Takes `conf` over. Each failure has been said in one line. 0 or negative errno. */
 int collector_start(struct collector *collector, struct conf *conf);

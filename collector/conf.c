@@ -17,6 +17,8 @@
 
 #define QUEUE_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define RING_BYTES_DEFAULT  (UINT64_C(16) << 20)
+#define RECORD_MAX_DEFAULT  (UINT64_C(1) << 30)
+#define RECORD_MAX_MIN      (UINT64_C(1) << 20)
 #define RING_BYTES_MIN      (UINT64_C(256) << 10)
 #define RING_BYTES_MAX      (UINT64_C(1) << 30)
 #define CGROUP_TOP_INO      1 /* kernfs numbers from the root on */
@@ -26,83 +28,44 @@
 static const char *const hook_kinds[] = {
     [PROBE_KIND_AUTO] = "auto", [PROBE_KIND_TP_BTF] = "tp_btf", [PROBE_KIND_RAW_TP] = "raw_tp", NULL};
 
-#define SPEC_COUNT 15
+#define SPEC_COUNT 17
 
 static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
 {
     const struct option_spec all[SPEC_COUNT] = {
-        {.name = "socket",
-            .kind = OPTION_STRING,
-            .value = &conf->socket_path,
-            .argument = "PATH",
-            .help = "where the enricher attaches (" HANDOFF_SOCKET_DEFAULT ")"},
-        {.name = "peer-user",
-            .kind = OPTION_STRING,
-            .value = &conf->peer_user,
-            .argument = "USER",
-            .help = "the one user, by name or number, who may attach (podkin)"},
-        {.name = "cgroup-hierarchy",
-            .kind = OPTION_CHOICE,
-            .value = &conf->cgroup_hierarchy,
-            .argument = "NAME",
-            .help = "which cgroups tell containers apart: auto, v2 or a v1 controller (auto)",
-            .choices = cgroup_hierarchy_choices},
-        {.name = "cgroup-root",
-            .kind = OPTION_STRING,
-            .value = &conf->cgroup_root,
-            .argument = "DIR",
-            .help = "where that hierarchy is mounted (found in /proc/self/mountinfo)"},
-        {.name = "queue-size",
-            .kind = OPTION_SIZE,
-            .value = &conf->queue_bytes,
-            .argument = "BYTES",
-            .help = "queue to the enricher, rounded up to a power of two (64M)",
-            .min = QUEUE_DATA_BYTES_MIN,
-            .max = QUEUE_DATA_BYTES_MAX},
-        {.name = "ring-size",
-            .kind = OPTION_SIZE,
-            .value = &conf->ring_bytes,
-            .argument = "BYTES",
-            .help = "ring buffer in the kernel, rounded up to a power of two (16M)",
-            .min = RING_BYTES_MIN,
-            .max = RING_BYTES_MAX},
-        {.name = "policy-dir",
-            .kind = OPTION_STRING,
-            .value = &conf->policy_dir,
-            .argument = "DIR",
-            .help = "policies for more hooks, *.yaml (" POLICY_DIR_DEFAULT ", if it is there)"},
-        {.name = "policy",
-            .kind = OPTION_STRINGS,
-            .value = &conf->policies,
-            .argument = "FILE",
-            .help = "one policy file more; repeatable"},
-        {.name = "allow-enforcement",
-            .kind = OPTION_BOOL,
-            .value = &conf->allow_enforcement,
-            .argument = "on|off",
-            .help = "policies may kill, signal and override; else such are refused (off)"},
-        {.name = "hook-kind",
-            .kind = OPTION_CHOICE,
-            .value = &conf->hook_kind,
-            .argument = "KIND",
-            .help = "how process life is hooked: auto, tp_btf or raw_tp (auto)",
-            .choices = hook_kinds},
-        {.name = "sandbox",
-            .kind = OPTION_BOOL,
-            .value = &conf->sandbox,
-            .argument = "on|off",
-            .help = "give up capabilities and system calls that are not needed any more (on)"},
-        {.name = "config",
-            .kind = OPTION_STRING,
-            .value = &conf->config,
-            .argument = "FILE",
-            .help = "configuration file (" CONFIG_DEFAULT ", which may be missing)"},
-        {.name = "check",
-            .kind = OPTION_FLAG,
-            .value = &conf->check,
-            .help = "read and check everything, then stop"},
-        {.name = "version", .kind = OPTION_FLAG, .value = &conf->version, .help = "print the version"},
-        {.name = "help", .kind = OPTION_FLAG, .value = &conf->help, .help = "print this"},
+        {"socket", OPTION_STRING, &conf->socket_path, "PATH",
+            "where the enricher attaches (" HANDOFF_SOCKET_DEFAULT ")", NULL, 0, 0},
+        {"peer-user", OPTION_STRING, &conf->peer_user, "USER",
+            "the one user, by name or number, who may attach (podkin)", NULL, 0, 0},
+        {"cgroup-hierarchy", OPTION_CHOICE, &conf->cgroup_hierarchy, "NAME",
+            "which cgroups tell containers apart: auto, v2 or a v1 controller (auto)",
+            cgroup_hierarchy_choices, 0, 0},
+        {"cgroup-root", OPTION_STRING, &conf->cgroup_root, "DIR",
+            "where that hierarchy is mounted (found in /proc/self/mountinfo)", NULL, 0, 0},
+        {"queue-size", OPTION_SIZE, &conf->queue_bytes, "BYTES",
+            "queue to the enricher, rounded up to a power of two (64M)", NULL, QUEUE_DATA_BYTES_MIN,
+            QUEUE_DATA_BYTES_MAX},
+        {"ring-size", OPTION_SIZE, &conf->ring_bytes, "BYTES",
+            "ring buffer in the kernel, rounded up to a power of two (16M)", NULL, RING_BYTES_MIN,
+            RING_BYTES_MAX},
+        {"policy-dir", OPTION_STRING, &conf->policy_dir, "DIR",
+            "policies for more hooks, *.yaml (" POLICY_DIR_DEFAULT ", if it is there)", NULL, 0, 0},
+        {"policy", OPTION_STRINGS, &conf->policies, "FILE", "one policy file more; repeatable", NULL, 0, 0},
+        {"allow-enforcement", OPTION_BOOL, &conf->allow_enforcement, "on|off",
+            "policies may kill, signal and override; else such are refused (off)", NULL, 0, 0},
+        {"hook-kind", OPTION_CHOICE, &conf->hook_kind, "KIND",
+            "how process life is hooked: auto, tp_btf or raw_tp (auto)", hook_kinds, 0, 0},
+        {"record", OPTION_STRING, &conf->record_path, "FILE",
+            "write the records into FILE as well, for podkin-load (not)", NULL, 0, 0},
+        {"record-max-bytes", OPTION_SIZE, &conf->record_max_bytes, "BYTES", "where that ends (1G)", NULL,
+            RECORD_MAX_MIN, 0},
+        {"sandbox", OPTION_BOOL, &conf->sandbox, "on|off",
+            "give up capabilities and system calls that are not needed any more (on)", NULL, 0, 0},
+        {"config", OPTION_STRING, &conf->config, "FILE",
+            "configuration file (" CONFIG_DEFAULT ", which may be missing)", NULL, 0, 0},
+        {"check", OPTION_FLAG, &conf->check, NULL, "read and check everything, then stop", NULL, 0, 0},
+        {"version", OPTION_FLAG, &conf->version, NULL, "print the version", NULL, 0, 0},
+        {"help", OPTION_FLAG, &conf->help, NULL, "print this", NULL, 0, 0},
     };
 
     memcpy(specs, all, sizeof(all));
@@ -201,8 +164,10 @@ static int check_policy_dir(struct conf *conf, char error[OPTIONS_ERROR_MAX])
 
 static int set_defaults(struct conf *conf)
 {
-    *conf =
-        (struct conf){.queue_bytes = QUEUE_BYTES_DEFAULT, .ring_bytes = RING_BYTES_DEFAULT, .sandbox = true};
+    *conf = (struct conf){.queue_bytes = QUEUE_BYTES_DEFAULT,
+        .ring_bytes = RING_BYTES_DEFAULT,
+        .sandbox = true,
+        .record_max_bytes = RECORD_MAX_DEFAULT};
     conf->socket_path = strdup(HANDOFF_SOCKET_DEFAULT);
     conf->peer_user = strdup("podkin");
     conf->config = strdup(CONFIG_DEFAULT);
@@ -246,6 +211,7 @@ void conf_deinit(struct conf *conf)
     free(conf->cgroup_root);
     cgroup_hierarchy_deinit(&conf->hierarchy);
     free(conf->policy_dir);
+    free(conf->record_path);
     option_list_deinit(&conf->policies);
     free(conf->config);
     *conf = (struct conf){0};

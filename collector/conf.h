@@ -17,6 +17,8 @@ struct conf {
     uint64_t ring_bytes;         /* a power of two */
     int hook_kind;               /* enum probe_kind */
     int cgroup_hierarchy;        /* index into cgroup_hierarchy_choices */
+    char *record_path;           /* NULL: no recording */
+    uint64_t record_max_bytes;
     bool check, version, help;
     bool sandbox; /* what is not needed goes after the start (confine.h) */
 

@@ -143,6 +143,8 @@ int intake_put(const struct record_header *record, size_t size, void *arg)
         intake->malformed_count++;
         return 0;
     }
+    if (intake->tee)
+        intake->tee(record, intake->tee_arg);
     room = queue_producer_reserve(
         intake->queue, record->size, record->type == RECORD_HOOK ? QUEUE_CLASS_HOOK : QUEUE_CLASS_LIFE);
     if (room) {
@@ -169,6 +171,8 @@ void intake_put_loss(const struct record_lost *lost, void *arg)
         intake->malformed_count++;
         return;
     }
+    if (intake->tee)
+        intake->tee(&lost->header, intake->tee_arg);
     loss = open_loss(intake, lost->header.cpu, RECORD_LOST_BPF_RING);
     widen(loss, lost->first_seq, lost->last_seq);
     for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {

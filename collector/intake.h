@@ -23,6 +23,9 @@
 #define INTAKE_BATCH   64
 #define INTAKE_CPU_MAX 8192 /* the kernel's own limit (NR_CPUS) */
 
+/* Sees each record that comes, whether the queue has room for it or not, and a LOST record for what the ring refused. */
+typedef void intake_tee_fn(const struct record_header *record, void *arg);
+
 struct intake_loss; /* refused and not yet reported, of one CPU and place */
 
 struct intake {
@@ -35,7 +38,9 @@ struct intake {
     bool follow, consumer_broken;
     bool books_changed;
     struct queue_books books;
-    uint64_t refused_count;   /* all refusals since the start, both places */
+    uint64_t refused_count; /* all refusals since the start, both places */
+    intake_tee_fn *tee;     /* NULL: nobody */
+    void *tee_arg;
     uint64_t malformed_count; /* records whose framing cannot be: a bug of ours */
 };
 

@@ -30,10 +30,14 @@ static size_t list(struct load_conf *c, struct option_spec specs[SPECS_MAX])
             "for sockets and output; kept (a new one under /tmp, removed)", NULL, 0, 0},
         {"json", OPTION_STRING, &c->json, "FILE", "report as JSON", NULL, 0, 0},
         {"html", OPTION_STRING, &c->html, "FILE", "report as one page that opens offline", NULL, 0, 0},
+        {"replay", OPTION_STRING, &c->replay, "FILE",
+            "a recording of podkin-collector's in place of made-up records", NULL, 0, 0},
+        {"replay-speed", OPTION_STRING, &c->replay_speed_text, "FACTOR|max",
+            "2: twice as fast; max: as fast as they are taken (1)", NULL, 0, 0},
         {"rate", OPTION_COUNT, &c->rate, "N", "events a second, open loop; 0: as many as are taken (10000)",
             NULL, 0, 100000000},
-        {"duration", OPTION_DURATION, &c->duration_ns, "DURATION", "of the load (10s)", NULL, NS_PER_SEC,
-            86400 * NS_PER_SEC},
+        {"duration", OPTION_DURATION, &c->duration_ns, "DURATION",
+            "of the load (10s; of a recording: all of it)", NULL, NS_PER_SEC, 86400 * NS_PER_SEC},
         {"seed", OPTION_COUNT, &c->seed, "N", "the same seed makes the same records (1)", NULL, 0, 0},
         {"pods", OPTION_COUNT, &c->pods, "N", "on the node (100)", NULL, 1, 2000},
         {"containers", OPTION_COUNT, &c->containers, "N", "of each Pod (3)", NULL, 1, 16},
@@ -90,6 +94,32 @@ static uint64_t round_up(uint64_t bytes)
     return power;
 }
 
+static int complete_replay(struct load_conf *conf, char error[OPTIONS_ERROR_MAX])
+{
+    const char *text = conf->replay_speed_text;
+    char *end;
+
+    if (!conf->duration_ns && !conf->replay)
+        conf->duration_ns = 10 * NS_PER_SEC;
+    conf->replay_speed = 1;
+    if (text && strcmp(text, "max") == 0) {
+        conf->replay_speed = 0;
+    } else if (text) {
+        conf->replay_speed = strtod(text, &end);
+        if (end == text || *end || !(conf->replay_speed >= 0.001 && conf->replay_speed <= 1000)) {
+            (void)snprintf(
+                error, OPTIONS_ERROR_MAX, "--replay-speed: '%.100s': expected 0.001 to 1000, or max", text);
+            return -EINVAL;
+        }
+    }
+    if ((text && !conf->replay) || (conf->find_limit && conf->replay)) {
+        (void)snprintf(
+            error, OPTIONS_ERROR_MAX, "--replay-speed goes with --replay, and --find-limit without");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int check_standin(const struct load_conf *conf, char error[OPTIONS_ERROR_MAX])
 {
     struct standin_faults faults = {0};
@@ -122,7 +152,6 @@ int load_conf_read(struct load_conf *ret, int argc, char **argv, char error[OPTI
     int rest = 0, r;
 
     *ret = (struct load_conf){.rate = 10000,
-        .duration_ns = 10 * NS_PER_SEC,
         .seed = 1,
         .pods = 100,
         .containers = 3,
@@ -148,7 +177,8 @@ int load_conf_read(struct load_conf *ret, int argc, char **argv, char error[OPTI
         return -EINVAL;
     }
     ret->queue_bytes = round_up(ret->queue_bytes);
-    return check_standin(ret, error);
+    r = complete_replay(ret, error);
+    return r < 0 ? r : check_standin(ret, error);
 }
 
 void load_conf_print_help(void)
@@ -161,8 +191,8 @@ void load_conf_print_help(void)
 
 void load_conf_deinit(struct load_conf *conf)
 {
-    char **strings[] = {
-        &conf->profile, &conf->enricher, &conf->folder, &conf->json, &conf->html, &conf->standin_delay};
+    char **strings[] = {&conf->profile, &conf->enricher, &conf->folder, &conf->json, &conf->html,
+        &conf->standin_delay, &conf->replay, &conf->replay_speed_text};
 
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
         free(*strings[i]);

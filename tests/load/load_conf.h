@@ -13,9 +13,12 @@ struct load_conf {
     char *enricher;                      /* the program; NULL: podkin-enricher beside this one */
     struct option_list enricher_options; /* handed on */
     char *folder;                        /* where it works; NULL: a new one under /tmp, removed at the end */
-    char *json, *html;                   /* reports; NULL: none */
-    uint64_t rate;                       /* events a second; 0: closed loop, as many as are taken */
-    uint64_t duration_ns, seed;
+    char *replay;                        /* a recording in place of made-up records; NULL: none */
+    char *replay_speed_text;
+    double replay_speed;        /* 2: twice as fast; 0: as fast as they are taken */
+    char *json, *html;          /* reports; NULL: none */
+    uint64_t rate;              /* events a second; 0: closed loop, as many as are taken */
+    uint64_t duration_ns, seed; /* duration 0: until the recording ends */
     uint64_t pods, containers,
         processes;                     /* containers a Pod; processes a container, alive at the beginning */
     uint64_t metadata_delay_ns;        /* of all Pods, from the beginning */

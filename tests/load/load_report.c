@@ -26,19 +26,39 @@ static unsigned long long n(uint64_t value)
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
-void load_report_text(const struct load_run *run, FILE *to)
+static void head_text(const struct load_run *run, FILE *to)
 {
     const struct load_conf *c = run->conf;
-    const struct load_totals *t = &run->totals;
-    const struct load_sample *s = &run->last, *f = &run->first;
-    uint64_t user = s->cpu_user_us - f->cpu_user_us, system = s->cpu_system_us - f->cpu_system_us;
+    double ran = (double)run->totals.duration_ns / 1e9;
 
+    if (run->replay) {
+        (void)fprintf(to, "recording of %llu records", n(load_replay_record_count(run->replay)));
+        if (load_replay_torn_bytes(run->replay))
+            (void)fprintf(
+                to, " (and %llu bytes of one that is not whole)", n(load_replay_torn_bytes(run->replay)));
+        if (c->replay_speed > 0)
+            (void)fprintf(to, ", open loop, %g times as fast", c->replay_speed);
+        else
+            (void)fprintf(to, ", closed loop");
+        (void)fprintf(
+            to, ", %.1f s, seed %llu; %llu Pods\n", ran, n(c->seed), n(load_replay_pod_count(run->replay)));
+        return;
+    }
     if (c->rate)
         (void)fprintf(to, "open loop, %llu events/s", n(c->rate));
     else
         (void)fprintf(to, "closed loop");
-    (void)fprintf(to, ", %.1f s, seed %llu; %llu Pods of %llu containers of %llu processes\n",
-        (double)t->duration_ns / 1e9, n(c->seed), n(c->pods), n(c->containers), n(c->processes));
+    (void)fprintf(to, ", %.1f s, seed %llu; %llu Pods of %llu containers of %llu processes\n", ran,
+        n(c->seed), n(c->pods), n(c->containers), n(c->processes));
+}
+
+void load_report_text(const struct load_run *run, FILE *to)
+{
+    const struct load_totals *t = &run->totals;
+    const struct load_sample *s = &run->last, *f = &run->first;
+    uint64_t user = s->cpu_user_us - f->cpu_user_us, system = s->cpu_system_us - f->cpu_system_us;
+
+    head_text(run, to);
     (void)fprintf(
         to, "\nsent          %12llu records, %llu of them events\n", n(t->offered), n(t->published_events));
     (void)fprintf(to, "refused       %12llu (queue full)\n", n(t->refused));
@@ -79,8 +99,9 @@ static void set(json_t *object, const char *key, uint64_t value)
     (void)json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
-static json_t *profile_of(const struct load_conf *c)
+static json_t *profile_of(const struct load_run *run)
 {
+    const struct load_conf *c = run->conf;
     json_t *object = json_object();
 
     set(object, "rate", c->rate);
@@ -98,6 +119,11 @@ static json_t *profile_of(const struct load_conf *c)
     set(object, "weight_deep", c->weight_deep);
     set(object, "weight_hook", c->weight_hook);
     set(object, "queue_bytes", c->queue_bytes);
+    if (run->replay) {
+        set(object, "replay_records", load_replay_record_count(run->replay));
+        set(object, "replay_pods", load_replay_pod_count(run->replay));
+        (void)json_object_set_new(object, "replay_speed", json_real(c->replay_speed));
+    }
     return object;
 }
 
@@ -171,7 +197,7 @@ static json_t *report_of(const struct load_run *run)
     json_t *object = json_object();
 
     (void)json_object_set_new(object, "podkin_load", json_string(PODKIN_VERSION));
-    (void)json_object_set_new(object, "profile", profile_of(run->conf));
+    (void)json_object_set_new(object, "profile", profile_of(run));
     (void)json_object_set_new(object, "result", result_of(run));
     (void)json_object_set_new(object, "curve", curve_of(run));
     return object;

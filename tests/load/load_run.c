@@ -12,19 +12,14 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "tests/load/load_pour.h"
 
-#define TICK_NS        (1 * NS_PER_MS)
-#define CLOSED_BATCH   256
-#define CLOSED_NAP_NS  (100 * NS_PER_US)
-#define SAMPLE_NS      (500 * NS_PER_MS)
-#define ATTACH_WAIT_S  60
-#define DRAIN_WAIT_S   90
-#define LIMIT_TRIES    24
-#define LIMIT_DELAY_NS (100 * NS_PER_MS)
+#define TICK_NS       (1 * NS_PER_MS)
+#define SAMPLE_NS     (500 * NS_PER_MS)
+#define ATTACH_WAIT_S 60
+#define DRAIN_WAIT_S  90
 
-static int fail(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int fail(int r, const char *format, ...)
+int load_run_fail(int r, const char *format, ...)
 {
     va_list args;
 
@@ -34,14 +29,6 @@ static int fail(int r, const char *format, ...)
     (void)fprintf(stderr, "\n");
     va_end(args);
     return r;
-}
-
-static void nap_until(uint64_t boot_ns)
-{
-    const struct timespec until = {
-        .tv_sec = (time_t)(boot_ns / NS_PER_SEC), .tv_nsec = (long)(boot_ns % NS_PER_SEC)};
-
-    (void)clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &until, NULL);
 }
 
 static uint64_t own_cpu_us(void)
@@ -106,7 +93,7 @@ static void *look(void *arg)
     struct load_point point = {.sample = run->first}, shown = point;
 
     while (sampler_is_wanted(run)) {
-        nap_until(clock_boot_ns() + SAMPLE_NS);
+        load_nap_until(clock_boot_ns() + SAMPLE_NS);
         if (load_enricher_sample(&run->enricher, &point.sample) < 0)
             continue;
         point.offered = run->offered_now;
@@ -144,7 +131,7 @@ static void stop_looking(struct load_run *run)
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
 
-static int write_pods(struct load_run *run, bool none)
+int load_run_write_pods(struct load_run *run, bool none)
 {
     char path[200], temporary[210];
     CLEANUP_FILE FILE *file = NULL;
@@ -155,7 +142,9 @@ static int write_pods(struct load_run *run, bool none)
     file = fopen(temporary, "we");
     if (!file)
         return -errno;
-    r = none ? (fputs("{\"items\":[]}\n", file) < 0 ? -EIO : 0) : load_model_write_pods(run->model, file);
+    r = none          ? (fputs("{\"items\":[]}\n", file) < 0 ? -EIO : 0)
+        : run->replay ? load_replay_write_pods(run->replay, file)
+                      : load_model_write_pods(run->model, file);
     if (r == 0 && fflush(file) != 0)
         r = -errno;
     return r == 0 && rename(temporary, path) < 0 ? -errno : r;
@@ -169,19 +158,44 @@ static int wait_for_attachment(struct load_run *run)
         int r = load_stage_turn(&run->stage);
 
         if (r < 0)
-            return fail(r, "the enricher cannot be served: %s", strerror(-r));
+            return load_run_fail(r, "the enricher cannot be served: %s", strerror(-r));
         if (!load_enricher_is_running(&run->enricher))
-            return fail(-ECHILD, "the enricher ended at once; see %s/enricher.log", run->enricher.folder);
+            return load_run_fail(
+                -ECHILD, "the enricher ended at once; see %s/enricher.log", run->enricher.folder);
         if (clock_boot_ns() > end_ns)
-            return fail(-ETIMEDOUT, "the enricher did not attach within %d s", ATTACH_WAIT_S);
-        nap_until(clock_boot_ns() + TICK_NS);
+            return load_run_fail(-ETIMEDOUT, "the enricher did not attach within %d s", ATTACH_WAIT_S);
+        load_nap_until(clock_boot_ns() + TICK_NS);
     }
     while (load_enricher_sample(&run->enricher, &run->first) < 0) {
         if (clock_boot_ns() > end_ns || !load_enricher_is_running(&run->enricher))
-            return fail(-ETIMEDOUT, "the enricher does not answer on its socket");
-        nap_until(clock_boot_ns() + 20 * TICK_NS);
+            return load_run_fail(-ETIMEDOUT, "the enricher does not answer on its socket");
+        load_nap_until(clock_boot_ns() + 20 * TICK_NS);
     }
     return 0;
+}
+
+static int snapshot(void *arg, uint64_t now_ns, load_model_fn *fn, void *fn_arg)
+{
+    struct load_run *run = arg;
+
+    return run->replay ? load_replay_snapshot(run->replay, fn, fn_arg)
+                       : load_model_snapshot(run->model, now_ns, fn, fn_arg);
+}
+
+/* Where the records come from. */
+static int open_source(struct load_run *run)
+{
+    const struct load_conf *conf = run->conf;
+    char error[RECORDING_ERROR_MAX] = "";
+    int r;
+
+    if (conf->replay) {
+        r = load_replay_open(&run->replay, conf->replay, conf->replay_speed > 0 ? conf->replay_speed : 1,
+            clock_boot_ns(), conf->seed, error);
+        return r < 0 ? load_run_fail(r, "--replay: %s: %s", conf->replay, error) : 0;
+    }
+    r = load_model_new(&run->model, conf, clock_boot_ns());
+    return r < 0 ? load_run_fail(r, "%s", strerror(-r)) : 0;
 }
 
 int load_run_open(struct load_run *run, const struct load_conf *conf, const char *program, const char *folder)
@@ -192,22 +206,27 @@ int load_run_open(struct load_run *run, const struct load_conf *conf, const char
     *run = (struct load_run){.conf = conf, .stage = LOAD_STAGE_EMPTY, .mutex = PTHREAD_MUTEX_INITIALIZER};
     (void)snprintf(run->enricher.folder, sizeof(run->enricher.folder), "%s", folder);
     (void)snprintf(path, sizeof(path), "%s/collector.sock", folder);
-    r = load_model_new(&run->model, conf, clock_boot_ns());
-    if (r == 0)
-        r = load_stage_open(&run->stage, run->model, path, conf->queue_bytes);
+    r = open_source(run);
     if (r < 0)
-        return fail(r, "%s: %s", path, strerror(-r));
-    r = write_pods(run, conf->metadata_delay_ns > 0);
+        return r; /* said */
+    r = load_stage_open(&run->stage, path, conf->queue_bytes);
     if (r < 0)
-        return fail(r, "%s/pods.json: %s", folder, strerror(-r));
+        return load_run_fail(r, "%s: %s", path, strerror(-r));
+    run->stage.snapshot = snapshot;
+    run->stage.snapshot_arg = run;
+    if (run->replay)
+        run->stage.cgroup_hierarchy = load_replay_header(run->replay)->cgroup_hierarchy;
+    r = load_run_write_pods(run, conf->metadata_delay_ns > 0);
+    if (r < 0)
+        return load_run_fail(r, "%s/pods.json: %s", folder, strerror(-r));
     r = load_standin_start(&run->standin, conf, folder);
     if (r == -ENOENT)
-        return fail(r, "--standin: its program is not beside this one");
+        return load_run_fail(r, "--standin: its program is not beside this one");
     if (r < 0)
-        return fail(r, "the stand-in does not start: %s; see %s/standin.log", strerror(-r), folder);
+        return load_run_fail(r, "the stand-in does not start: %s; see %s/standin.log", strerror(-r), folder);
     r = load_enricher_start(&run->enricher, conf, program, folder, run->standin.source);
     if (r < 0)
-        return fail(r, "%s: %s", program, strerror(-r));
+        return load_run_fail(r, "%s: %s", program, strerror(-r));
     return wait_for_attachment(run);
 }
 
@@ -220,126 +239,16 @@ int load_run_close(struct load_run *run)
     load_standin_stop(&run->standin);
     load_stage_close(&run->stage);
     run->model = load_model_free(run->model);
+    run->replay = load_replay_free(run->replay);
     free(run->points);
     run->points = NULL;
     return status;
 }
 
-/* ---- the load ----------------------------------------------------------------------------------------------------- */
-
-struct pace {
-    uint64_t start_ns, end_ns, next_churn_ns, metadata_ns; /* metadata_ns 0: told */
-    uint64_t rate, sent;
-};
-
-/* Of the time since the start, what was burst and not pause. */
-static uint64_t active_ns(const struct load_conf *conf, uint64_t elapsed_ns)
-{
-    uint64_t cycle = conf->burst_ns + conf->pause_ns, rest;
-
-    if (!conf->burst_ns)
-        return elapsed_ns;
-    rest = elapsed_ns % cycle;
-    return elapsed_ns / cycle * conf->burst_ns + (rest < conf->burst_ns ? rest : conf->burst_ns);
-}
-
-/* When record `i` is due: the inverse of the above. */
-static uint64_t due_ns(const struct load_conf *conf, const struct pace *pace, uint64_t i)
-{
-    uint64_t active = (uint64_t)((double)i * 1e9 / (double)pace->rate);
-
-    if (!conf->burst_ns)
-        return pace->start_ns + active;
-    return pace->start_ns + active / conf->burst_ns * (conf->burst_ns + conf->pause_ns) +
-           active % conf->burst_ns;
-}
-
-static void keep_up_with_pods(struct load_run *run, struct pace *pace, uint64_t now_ns)
-{
-    bool told = !pace->metadata_ns;
-
-    if (!told && now_ns >= pace->metadata_ns) {
-        pace->metadata_ns = 0;
-        (void)write_pods(run, false);
-    }
-    if (!run->conf->churn_ns || now_ns < pace->next_churn_ns)
-        return;
-    pace->next_churn_ns += run->conf->churn_ns;
-    load_model_replace_pod(run->model, now_ns, load_stage_put, &run->stage);
-    if (told)
-        (void)write_pods(run, false);
-}
-
-static void put_next(struct load_run *run, uint64_t time_ns)
-{
-    const struct record_header *record = load_model_next(run->model, time_ns);
-
-    (void)load_stage_put(record, record->size, &run->stage);
-}
-
-static void publish_numbers(struct load_run *run)
+void load_run_publish_numbers(struct load_run *run)
 {
     run->offered_now = run->stage.offered;
     run->backlog_now = load_stage_backlog_bytes(&run->stage);
-}
-
-static void tick_open(struct load_run *run, struct pace *pace, uint64_t now_ns)
-{
-    /* Record i is due at i / rate: the first at once. */
-    uint64_t until =
-        1 + (uint64_t)((double)active_ns(run->conf, now_ns - pace->start_ns) * (double)pace->rate / 1e9);
-
-    load_stage_begin(&run->stage);
-    keep_up_with_pods(run, pace, now_ns);
-    for (; pace->sent < until; pace->sent++)
-        put_next(run, due_ns(run->conf, pace, pace->sent));
-    load_stage_end(&run->stage);
-    nap_until(now_ns - (now_ns - pace->start_ns) % TICK_NS + TICK_NS);
-}
-
-static void tick_closed(struct load_run *run, struct pace *pace, uint64_t now_ns)
-{
-    load_stage_begin(&run->stage);
-    keep_up_with_pods(run, pace, now_ns);
-    if (load_stage_backlog_bytes(&run->stage) < run->conf->queue_bytes / 4) {
-        for (unsigned i = 0; i < CLOSED_BATCH; i++, pace->sent++)
-            put_next(run, now_ns + i);
-        load_stage_end(&run->stage);
-    } else {
-        load_stage_end(&run->stage);
-        nap_until(now_ns + CLOSED_NAP_NS);
-    }
-}
-
-static int pour(struct load_run *run, uint64_t rate, uint64_t duration_ns)
-{
-    struct pace pace = {.start_ns = clock_boot_ns(), .rate = rate};
-    uint64_t now_ns, turned_ns = 0;
-
-    pace.end_ns = pace.start_ns + duration_ns;
-    pace.next_churn_ns = pace.start_ns + run->conf->churn_ns;
-    if (run->conf->metadata_delay_ns)
-        pace.metadata_ns = pace.start_ns + run->conf->metadata_delay_ns;
-    while ((now_ns = clock_boot_ns()) < pace.end_ns) {
-        if (now_ns - turned_ns >= TICK_NS) {
-            int r = load_stage_turn(&run->stage);
-
-            if (r < 0)
-                return r;
-            if (!load_stage_is_attached(&run->stage) && !load_enricher_is_running(&run->enricher))
-                return fail(
-                    -ECHILD, "the enricher ended under the load; see %s/enricher.log", run->enricher.folder);
-            turned_ns = now_ns;
-        }
-        if (rate)
-            tick_open(run, &pace, now_ns);
-        else
-            tick_closed(run, &pace, now_ns);
-        publish_numbers(run);
-    }
-    if (pace.metadata_ns)
-        (void)write_pods(run, false);
-    return 0;
 }
 
 /* ---- what came of it ---------------------------------------------------------------------------------------------- */
@@ -365,7 +274,7 @@ static void count(struct load_run *run)
 }
 
 /* Until everything that was published has been written, or it is clear that it will not be. */
-static int drain(struct load_run *run)
+int load_run_drain(struct load_run *run)
 {
     uint64_t start_ns = clock_boot_ns(), end_ns = start_ns + DRAIN_WAIT_S * NS_PER_SEC;
     struct load_sample *last = &run->last;
@@ -376,15 +285,15 @@ static int drain(struct load_run *run)
 
         load_stage_begin(&run->stage); /* waiting LOST records go out */
         load_stage_end(&run->stage);
-        publish_numbers(run);
+        load_run_publish_numbers(run);
         count(run);
         if (r == 0)
             r = load_enricher_sample(&run->enricher, last);
         if (r < 0)
-            return fail(r, "the enricher does not answer any more: %s", strerror(-r));
+            return load_run_fail(r, "the enricher does not answer any more: %s", strerror(-r));
         run->totals.drained = last->received - run->first.received == run->totals.published_events &&
                               last->held == 0 && run->backlog_now == 0;
-        nap_until(clock_boot_ns() + 5 * TICK_NS);
+        load_nap_until(clock_boot_ns() + 5 * TICK_NS);
     }
     run->totals.drained_ns = clock_boot_ns() - start_ns;
     run->totals.balanced =
@@ -400,61 +309,11 @@ int load_run_go(struct load_run *run)
     run->start_ns = clock_boot_ns();
     r = start_looking(run);
     if (r == 0)
-        r = pour(run, run->conf->rate, run->conf->duration_ns);
+        r = load_run_pour(run, run->conf->rate, run->conf->duration_ns);
     run->totals.duration_ns = clock_boot_ns() - run->start_ns;
     if (r == 0)
-        r = drain(run);
+        r = load_run_drain(run);
     run->totals.own_cpu_us = own_cpu_us() - cpu_us;
     stop_looking(run);
     return r;
-}
-
-/* ---- the limit ---------------------------------------------------------------------------------------------------- */
-
-/* Whether the enricher kept up. */
-static int try_rate(struct load_run *run, uint64_t rate, bool *ret_held)
-{
-    uint64_t offered = run->stage.offered, refused = run->totals.refused, start_ns = clock_boot_ns(), ns,
-             backlog;
-    double real, delay_ms;
-    int r = pour(run, rate, run->conf->duration_ns);
-
-    if (r < 0)
-        return r;
-    backlog = run->backlog_now;
-    ns = clock_boot_ns() - start_ns;
-    offered = run->stage.offered - offered;
-    r = drain(run);
-    if (r < 0)
-        return r;
-    real = (double)offered * 1e9 / (double)ns;
-    delay_ms = backlog ? (double)run->totals.drained_ns / 1e6 : 0;
-    *ret_held = run->totals.refused == refused && delay_ms < (double)LIMIT_DELAY_NS / 1e6 &&
-                real > 0.98 * (double)rate;
-    (void)printf("%10llu events/s: sent %9.0f/s, refused %llu, %6.1f ms behind at the end: %s\n",
-        (unsigned long long)rate, real, (unsigned long long)(run->totals.refused - refused), delay_ms,
-        *ret_held ? "held" : "too much");
-    (void)fflush(stdout);
-    return 0;
-}
-
-uint64_t load_run_find_limit(struct load_run *run)
-{
-    uint64_t held = 0, failed = 0, rate = run->conf->rate ? run->conf->rate : 100000;
-
-    run->start_ns = clock_boot_ns();
-    for (int i = 0; i < LIMIT_TRIES && !(failed && failed - held <= held / 25); i++) {
-        bool ok = false;
-
-        if (try_rate(run, rate, &ok) < 0)
-            break;
-        if (ok)
-            held = rate;
-        else
-            failed = rate;
-        rate = !failed ? rate * 2 : (held + failed) / 2;
-        if (failed && !held && failed < 1000)
-            break;
-    }
-    return held;
 }

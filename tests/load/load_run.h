@@ -5,10 +5,12 @@
  *
  * Open loop: record i belongs to the moment i / rate, and carries that time, whether we are late or not; what the enricher measures from it therefore holds our own delays and the
  * queue's (no coordinated omission; G. Tene, "How NOT to Measure Latency"). Closed loop: as many as the queue takes, a quarter of it full at most.
+ * A recording is an open loop with the times that it has.
  */
 #include <pthread.h>
 
 #include "tests/load/load_enricher.h"
+#include "tests/load/load_replay.h"
 #include "tests/load/load_stage.h"
 #include "tests/load/load_standin.h"
 
@@ -31,6 +33,7 @@ struct load_totals {
 struct load_run {
     const struct load_conf *conf;
     struct load_model *model;
+    struct load_replay *replay; /* in its place, NULL: none */
     struct load_stage stage;
     struct load_enricher enricher;
     struct load_standin standin;

@@ -4,19 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
 
-int load_stage_open(
-    struct load_stage *stage, struct load_model *model, const char *path, uint64_t queue_bytes)
+int load_stage_open(struct load_stage *stage, const char *path, uint64_t queue_bytes)
 {
     int r;
 
     *stage = LOAD_STAGE_EMPTY;
-    stage->model = model;
+    stage->cgroup_hierarchy = "v2";
     stage->epoch_ns = stage->seq = clock_boot_ns();
     r = queue_producer_new(&stage->queue, queue_bytes);
     if (r == 0)
@@ -64,7 +64,7 @@ static int make_snapshot(struct load_stage *stage)
     stage->snapshot_fd = fd_memfd_new("podkin-load-snapshot", 0);
     if (stage->snapshot_fd < 0)
         return stage->snapshot_fd;
-    r = load_model_snapshot(stage->model, clock_boot_ns(), write_whole, stage);
+    r = stage->snapshot(stage->snapshot_arg, clock_boot_ns(), write_whole, stage);
     return r < 0 ? r : fd_seal(stage->snapshot_fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
 }
 
@@ -76,11 +76,11 @@ static int attach(struct load_stage *stage)
         .record_version = RECORD_VERSION,
         .epoch_ns = stage->epoch_ns,
         .attach_count = ++stage->attach_count,
-        .hook_kind = "replay",
-        .cgroup_hierarchy = "v2"};
+        .hook_kind = "replay"};
     struct queue_fds queue;
     int r = 0;
 
+    (void)snprintf(message.cgroup_hierarchy, sizeof(message.cgroup_hierarchy), "%s", stage->cgroup_hierarchy);
     if (stage->attach_count > 1) {
         (void)queue_producer_refresh(stage->queue);
         r = queue_producer_renew_cursor(stage->queue);

@@ -10,8 +10,13 @@
 #include "collector/intake.h"
 #include "tests/load/load_model.h"
 
+/* Tells `fn` what runs, SNAPSHOT_END and all. */
+typedef int load_stage_snapshot_fn(void *arg, uint64_t now_ns, load_model_fn *fn, void *fn_arg);
+
 struct load_stage {
-    struct load_model *model; /* borrowed */
+    load_stage_snapshot_fn *snapshot; /* set by whoever opens it */
+    void *snapshot_arg;
+    const char *cgroup_hierarchy; /* borrowed */
     struct queue_producer *queue;
     struct intake intake;
     struct handoff handoff;
@@ -22,8 +27,7 @@ struct load_stage {
 #define LOAD_STAGE_EMPTY ((struct load_stage){.handoff = HANDOFF_EMPTY, .hold_fd = -1, .snapshot_fd = -1})
 
 /* Listens at `path`. 0 or negative errno. */
-int load_stage_open(
-    struct load_stage *stage, struct load_model *model, const char *path, uint64_t queue_bytes);
+int load_stage_open(struct load_stage *stage, const char *path, uint64_t queue_bytes);
 void load_stage_close(struct load_stage *stage);
 
 /* Between two records: greets, notices who goes. 0, or negative errno: it cannot go on. */

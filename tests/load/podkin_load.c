@@ -126,6 +126,17 @@ static int work_in_folder(const struct load_conf *conf)
     return status;
 }
 
+/* "run PROFILE" and "replay FILE" are words for the options. */
+static void take_word(int argc, char **argv)
+{
+    static char config[] = "--config", replay[] = "--replay";
+
+    if (argc > 2 && strcmp(argv[1], "run") == 0)
+        argv[1] = config;
+    else if (argc > 2 && strcmp(argv[1], "replay") == 0)
+        argv[1] = replay;
+}
+
 int main(int argc, char **argv)
 {
     char error[OPTIONS_ERROR_MAX] = "";
@@ -133,12 +144,14 @@ int main(int argc, char **argv)
     int status = EXIT_FINE;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    take_word(argc, argv);
     if (load_conf_read(&conf, argc, argv, error) < 0) {
         (void)fprintf(stderr, "podkin-load: %s\n", error);
         status = EXIT_USAGE;
     } else if (conf.help) {
-        puts("podkin-load: drives an enricher with records of a node that does not exist, and says how it "
-             "did.\n");
+        puts("podkin-load [run PROFILE | replay FILE] [options]: drives an enricher with the records of a "
+             "node that does not exist, or of a "
+             "recording,\nand says how it did.\n");
         load_conf_print_help();
     } else if (conf.version) {
         puts("podkin-load " PODKIN_VERSION);

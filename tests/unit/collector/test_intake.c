@@ -226,3 +226,28 @@ Test(intake, framing_that_cannot_be_is_counted_and_not_published)
     cr_assert_eq(intake.malformed_count, sizeof(bad) / sizeof(bad[0]) + 1);
     cr_assert_eq(queue_producer_tail(queue), 0);
 }
+
+static void count_tee(const struct record_header *record, void *arg)
+{
+    uint64_t *count = arg;
+
+    count[record->type]++;
+}
+
+Test(intake, whoever_looks_on_sees_also_what_the_queue_refuses)
+{
+    uint64_t count[RECORD_TYPE_SLOTS] = {0};
+    struct record_lost lost = {
+        .header = {.size = sizeof(lost), .type = RECORD_LOST, .version = RECORD_VERSION}};
+
+    intake.tee = count_tee;
+    intake.tee_arg = count;
+    intake_begin(&intake);
+    for (unsigned i = 0; i < 2 * DATA_BYTES / 256; i++)
+        put(RECORD_HOOK, 0);
+    intake_put_loss(&lost, &intake);
+    intake_end(&intake);
+    cr_assert_gt(intake.refused_count, 0);
+    cr_assert_eq(count[RECORD_HOOK], 2 * DATA_BYTES / 256);
+    cr_assert_eq(count[RECORD_LOST], 1, "of the ring, not those of the queue");
+}
