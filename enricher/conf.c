@@ -18,6 +18,7 @@
 #define DEFAULT_EVENTS "/run/podkin/events.sock"
 
 static const char *const loop_choices[] = {"auto", "uring", "epoll", NULL};
+static const char *const format_choices[] = {"full", "normalised", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
 /* The one list of options; `c` may be a dummy where only names and help are wanted. */
@@ -48,6 +49,11 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
             "name of this node (default: $NODE_NAME, else the host name)", NULL, 0, 0},
         {"output", OPTION_STRING, &c->output_path, "FILE|-",
             "where the JSON lines go (default: only to viewers)", NULL, 0, 0},
+        {"format", OPTION_CHOICE, &c->format, "full|normalised",
+            "whole lines, or each process and Pod once and by number from then on, for podkin expand "
+            "(default "
+            "full)",
+            format_choices, 0, 0},
         {"sandbox", OPTION_BOOL, &c->sandbox, "on|off",
             "give up capabilities, files and system calls that are not needed (default on)", NULL, 0, 0},
         {"output-rotate-size", OPTION_SIZE, &c->rotate_bytes, "BYTES",
@@ -229,6 +235,7 @@ static void derive(struct conf *conf)
             .capabilities = conf->capabilities}};
     conf->output = (struct output_options)OUTPUT_OPTIONS_DEFAULT;
     conf->output.path = conf->output_path;
+    conf->output.sections = conf->format == CONF_FORMAT_NORMALISED;
     conf->output.rotate_bytes = conf->rotate_bytes;
     conf->output.rotate_age_ns = conf->rotate_age_ns;
     conf->output.rotate_keep = (unsigned)conf->rotate_keep;

@@ -16,11 +16,14 @@
 
 enum conf_action { CONF_RUN, CONF_CHECK, CONF_HELP, CONF_VERSION };
 
+enum conf_format { CONF_FORMAT_FULL, CONF_FORMAT_NORMALISED };
+
 struct conf {
     char *socket, *config, *events_socket, *metrics_listen, *output_path, *node_name;
     char *token_file, *ca_file, *client_cert, *client_key;
     struct option_list sources;
-    int loop; /* enum loop_kind */
+    int loop;   /* enum loop_kind */
+    int format; /* enum conf_format */
     int log_level;
     bool own_events, own_fields, annotations, insecure;
     bool action_check, action_help, action_version;

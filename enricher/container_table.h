@@ -47,6 +47,7 @@ struct container {
         first_cgroup_id; /* the container's own cgroup, not one below it; grows with each that the kernel makes. 0: not known */
     struct pod *pod; /* referenced; NULL: not known */
     struct container_fragment fragment;
+    uint64_t definition;       /* of the fragment as it is: emit_normalised.h */
     uint64_t fragment_version; /* pod->version that it was rendered from */
     uint64_t
         serial; /* no other container has it, nor this one with another Pod: what is remembered of a container is remembered under it */

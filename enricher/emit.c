@@ -10,17 +10,14 @@
 #include "common/record_check.h"
 #include "common/text.h"
 #include "enricher/container_table.h"
+#include "enricher/emit_internal.h"
+#include "enricher/emit_normalised.h"
 #include "enricher/kernel_names.h"
 #include "enricher/output.h"
 #include "enricher/owed.h"
 #include "enricher/process_table.h"
 #include "enricher/put.h"
 #include "enricher/render_hook.h"
-
-/* Everything in a line that is not a fragment: keys, numbers, time, id. Generous. */
-#define LINE_OVERHEAD 1024
-/* The same for one process in a line. */
-#define PROCESS_OVERHEAD 320
 
 int emit_init(
     struct emit *emit, const struct render_options *options, struct output *output, const char *boot_id)
@@ -45,6 +42,7 @@ void emit_deinit(struct emit *emit)
 {
     free((char *)emit->node_json);
     emit->node_json = NULL;
+    emit->normaliser = normaliser_free(emit->normaliser);
 }
 
 void emit_update_clock(struct emit *emit)
@@ -73,7 +71,7 @@ static const char *role_of(const struct process *process, const struct container
     return "workload";
 }
 
-static char *put_own_pod_fields(char *to, const struct process *process, const struct container *container)
+char *emit_put_own_pod_fields(char *to, const struct process *process, const struct container *container)
 {
     to = PUT(to, "\"pod_state\":\"");
     to = put_string(to, container_state_name(container));
@@ -99,7 +97,7 @@ static size_t process_bound(const struct process *process, const struct containe
 {
     size_t image = !process->image ? 0 : whole ? process->image->size : process->image->short_size;
 
-    return process->head_size + image + (container ? container->fragment.size : 0) + PROCESS_OVERHEAD;
+    return process->head_size + image + (container ? container->fragment.size : 0) + EMIT_PROCESS_OVERHEAD;
 }
 
 /* The head of a process whose arguments are left out: "truncArgs" is added, where Tetragon's order has it: behind the word that says how the process
@@ -147,7 +145,7 @@ static char *put_head(char *to, const struct process *process, uint32_t tid)
 }
 
 /* {…}: head, image, Pod. Every fragment ends with a comma; the last one is overwritten by the brace. */
-static char *put_process(const struct emit *emit, char *to, const struct process *process,
+char *emit_put_process(const struct emit *emit, char *to, const struct process *process,
     const struct container *container, bool whole, uint32_t tid)
 {
     to = PUT(to, "{");
@@ -160,14 +158,14 @@ static char *put_process(const struct emit *emit, char *to, const struct process
     if (container) {
         to = put_fragment(to, &container->fragment, process->ns_pid);
         if (emit->render.options->own_fields)
-            to = put_own_pod_fields(to, process, container);
+            to = emit_put_own_pod_fields(to, process, container);
     }
     if (to[-1] == ',')
         to--;
     return PUT(to, "}");
 }
 
-static char *put_exit(struct emit *emit, char *to, const struct record_exit *record)
+char *emit_put_exit(struct emit *emit, char *to, const struct record_exit *record)
 {
     uint32_t number = record->wait_status & 0x7f, status = record->wait_status >> 8 & 0xff;
 
@@ -192,19 +190,37 @@ static char *put_exit(struct emit *emit, char *to, const struct record_exit *rec
     return PUT(to, "\"");
 }
 
+/* For a line that is the same in both formats but for its envelope. */
+static char *reserve_line(struct emit *emit, size_t bound, uint64_t now_ns)
+{
+    if (emit->normaliser && emit_normalised_begin(emit, now_ns) < 0)
+        return NULL;
+    return output_reserve(emit->output, bound);
+}
+
+/* In a normalised line the section's first line has it, and the boot id. */
+static char *put_node(const struct emit *emit, char *to)
+{
+    if (emit->normaliser)
+        return to;
+    to = put(to, emit->node_json, emit->node_json_size);
+    return PUT(to, ",");
+}
+
 /* What stands around every event: }, node, time, id, held_ms } */
-static char *put_envelope(
+char *emit_put_envelope(
     struct emit *emit, char *to, const struct record_header *record, uint64_t held_ns, bool held)
 {
-    to = PUT(to, "},");
-    to = put(to, emit->node_json, emit->node_json_size);
-    to = PUT(to, ",\"time\":\"");
+    to = put_node(emit, PUT(to, "},"));
+    to = PUT(to, "\"time\":\"");
     to = render_time(&emit->render, to, record->time_ns);
     to = PUT(to, "\"");
     if (emit->render.options->own_fields) {
         to = PUT(to, ",\"id\":\"");
-        to = put_string(to, emit->boot_id);
-        to = PUT(to, "-");
+        if (!emit->normaliser) {
+            to = put_string(to, emit->boot_id);
+            to = PUT(to, "-");
+        }
         to = put_u64(to, record->cpu);
         to = PUT(to, "-");
         to = put_u64(to, record->seq);
@@ -217,7 +233,7 @@ static char *put_envelope(
     return PUT(to, "}\n");
 }
 
-static const char *event_name(const struct event *event)
+const char *emit_event_name(const struct event *event)
 {
     switch (event->record->type) {
     case RECORD_FORK:
@@ -231,22 +247,15 @@ static const char *event_name(const struct event *event)
     }
 }
 
-/* What of an event a line has room for. */
-struct layout {
-    size_t bytes;     /* at most */
-    size_t hook_room; /* of them for what a hook saw */
-    bool whole, parent_whole;
-};
-
 /* First the parent's arguments give way, then what a hook saw down to RENDER_HOOK_MIN, then the process's arguments. */
-static struct layout lay_out(
+struct emit_layout emit_lay_out(
     const struct event *event, const struct container *parent_container, size_t overhead, size_t hook_bound)
 {
     const struct process *process = event->process, *parent = process->parent;
     size_t own = process_bound(process, event->container, true), room = OUTPUT_LINE_MAX - overhead;
     size_t parents = parent ? process_bound(parent, parent_container, true) : 0;
     size_t least = hook_bound < RENDER_HOOK_MIN ? hook_bound : RENDER_HOOK_MIN;
-    struct layout layout = {.hook_room = hook_bound, .whole = true, .parent_whole = true};
+    struct emit_layout layout = {.hook_room = hook_bound, .whole = true, .parent_whole = true};
 
     if (own + parents + hook_bound > room && parent) {
         layout.parent_whole = false;
@@ -270,27 +279,31 @@ int emit_event(struct emit *emit, const struct event *event, uint64_t now_ns)
         .policy = event->policy,
         .own_fields = emit->render.options->own_fields,
         .selector_undecided = event->selector_undecided};
-    struct layout layout = lay_out(event, parent_container, LINE_OVERHEAD + emit->node_json_size,
-        event->policy ? render_hook_bound(&hook) : 0);
-    char *line = output_reserve(emit->output, layout.bytes), *to;
+    struct emit_layout layout;
+    char *line, *to;
     bool cut = false;
 
+    if (emit->normaliser)
+        return emit_normalised_event(emit, event, now_ns);
+    layout = emit_lay_out(event, parent_container, EMIT_LINE_OVERHEAD + emit->node_json_size,
+        event->policy ? render_hook_bound(&hook) : 0);
+    line = output_reserve(emit->output, layout.bytes);
     if (!line)
         return -EAGAIN;
     to = PUT(line, "{\"");
-    to = put_string(to, event_name(event));
+    to = put_string(to, emit_event_name(event));
     to = PUT(to, "\":{\"process\":");
-    to = put_process(emit, to, process, event->container, layout.whole,
+    to = emit_put_process(emit, to, process, event->container, layout.whole,
         event->policy ? event->record->tid : process->tgid);
     if (parent) {
         to = PUT(to, ",\"parent\":");
-        to = put_process(emit, to, parent, parent_container, layout.parent_whole, parent->tgid);
+        to = emit_put_process(emit, to, parent, parent_container, layout.parent_whole, parent->tgid);
     }
     if (event->record->type == RECORD_EXIT)
-        to = put_exit(emit, to, (const struct record_exit *)event->record);
+        to = emit_put_exit(emit, to, (const struct record_exit *)event->record);
     else if (event->policy)
         to = render_hook(to, layout.hook_room, &hook, &cut);
-    to = put_envelope(emit, to, event->record, now_ns - event->held_since_ns, event->held_since_ns != 0);
+    to = emit_put_envelope(emit, to, event->record, now_ns - event->held_since_ns, event->held_since_ns != 0);
     output_commit(emit->output, (size_t)(to - line));
     if (!event->held_since_ns)
         output_note(emit->output, event->record->time_ns);
@@ -331,10 +344,10 @@ static uint64_t sum_events(const struct container *container, const struct owed 
 int emit_pod_update(
     struct emit *emit, const struct container *container, const struct owed *owed, uint64_t now_ns)
 {
-    size_t bound = LINE_OVERHEAD + emit->node_json_size + container->fragment.size +
-                   (owed ? owed->exec_id_size + PROCESS_OVERHEAD : 0);
-    char *line = output_reserve(emit->output, bound), *to;
+    size_t bound = EMIT_LINE_OVERHEAD + emit->node_json_size + container->fragment.size +
+                   (owed ? owed->exec_id_size + EMIT_PROCESS_OVERHEAD : 0);
     uint64_t events = sum_events(container, owed);
+    char *line = reserve_line(emit, bound, now_ns), *to;
 
     if (!line)
         return -EAGAIN;
@@ -356,9 +369,8 @@ int emit_pod_update(
         to = PUT(to, ",\"events\":");
         to = put_u64(to, events);
     }
-    to = PUT(to, "},");
-    to = put(to, emit->node_json, emit->node_json_size);
-    to = PUT(to, ",\"time\":\"");
+    to = put_node(emit, PUT(to, "},"));
+    to = PUT(to, "\"time\":\"");
     to = render_time(&emit->render, to, now_ns);
     to = PUT(to, "\"}\n");
     output_commit(emit->output, (size_t)(to - line));
@@ -401,7 +413,7 @@ static char *put_lost_range(char *line, uint16_t cpu, uint64_t first_seq, uint64
 int emit_unexplained(
     struct emit *emit, uint16_t cpu, uint64_t first_seq, uint64_t last_seq, uint64_t count, uint64_t now_ns)
 {
-    char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD + emit->node_json_size), *to;
+    char *line = reserve_line(emit, 2 * EMIT_LINE_OVERHEAD + emit->node_json_size, now_ns), *to;
 
     if (!line)
         return -EAGAIN;
@@ -409,7 +421,7 @@ int emit_unexplained(
     to = put_count(to, "unknown", count);
     to = PUT(to, "},\"where\":\"unexplained\"");
     /* The number of a record that never came: no other line has it. */
-    to = put_envelope(
+    to = emit_put_envelope(
         emit, to, &(struct record_header){.time_ns = now_ns, .cpu = cpu, .seq = first_seq}, 0, false);
     output_commit(emit->output, (size_t)(to - line));
     return 0;
@@ -417,7 +429,7 @@ int emit_unexplained(
 
 int emit_lost(struct emit *emit, const struct record_lost *lost)
 {
-    char *line = output_reserve(emit->output, 2 * LINE_OVERHEAD + emit->node_json_size), *to;
+    char *line = reserve_line(emit, 2 * EMIT_LINE_OVERHEAD + emit->node_json_size, lost->header.time_ns), *to;
 
     if (!line)
         return -EAGAIN;
@@ -427,7 +439,7 @@ int emit_lost(struct emit *emit, const struct record_lost *lost)
     to = put_string(to, lost->where == RECORD_LOST_BPF_RING ? "bpf_ring" : "queue");
     to = PUT(to, "\"");
     /* Its number is the collector's own count, its CPU the one it speaks of: the id names the counter. */
-    to = put_envelope(emit, to,
+    to = emit_put_envelope(emit, to,
         &(struct record_header){
             .time_ns = lost->header.time_ns, .cpu = RECORD_CPU_COLLECTOR, .seq = lost->header.seq},
         0, false);

@@ -9,6 +9,7 @@
 #include "enricher/render.h"
 
 struct container;
+struct normaliser;
 struct output;
 struct owed;
 struct process;
@@ -32,10 +33,13 @@ struct emit {
     char boot_id[17];      /* 16 hex digits: names the boot in every id */
     const char *node_json; /* "\"node_name\":\"…\"" rendered once, with its size */
     uint32_t node_json_size;
+    struct normaliser *normaliser; /* NULL: full lines */
 };
 
 int emit_init(
     struct emit *emit, const struct render_options *options, struct output *output, const char *boot_id);
+/* From now on normalised lines (emit_normalised.h); the output is to be one with sections. 0 or -ENOMEM. */
+int emit_normalise(struct emit *emit);
 void emit_deinit(struct emit *emit);
 /* Follows the wall clock; called about once a second. */
 void emit_update_clock(struct emit *emit);

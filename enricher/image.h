@@ -18,7 +18,8 @@ struct record_process;
 
 struct image {
     uint32_t refs;
-    uint32_t flags; /* enum record_process_flag of the exec or snapshot */
+    uint64_t definition; /* emit_normalised.h */
+    uint32_t flags;      /* enum record_process_flag of the exec or snapshot */
     uint32_t auid;
     uint32_t size, short_size; /* of the fragment */
     bool cut;                  /* a budget was exceeded */

@@ -97,6 +97,8 @@ static int open_pipeline(struct lane *lane, const struct lane_owner *owner)
         r = hold_new(&lane->hold, -1, &conf->hold);
     if (r == 0)
         r = emit_init(&lane->emit, &conf->render, lane->output, boot_id);
+    if (r == 0 && conf->format == CONF_FORMAT_NORMALISED)
+        r = emit_normalise(&lane->emit);
     lane->pipeline = (struct pipeline){.options = &conf->pipeline,
         .pods = lane->pods,
         .hold = lane->hold,

@@ -29,6 +29,8 @@ struct block {
     size_t written;     /* as far as the primary sink has it */
     size_t shown;       /* as far as viewers have it */
     uint64_t last_line; /* number of its last line, once filled */
+    bool begins_file;   /* with its first byte, the begin of a section, the sink may turn to another file */
+    uint64_t begins_at; /* bytes committed before that */
     unsigned note_count, notes_written;
     uint64_t notes_ns[NOTES_MAX];
 };
@@ -37,6 +39,7 @@ struct output {
     struct block *current, *oldest; /* in the order of reserve and commit: the hot fields first */
     size_t reserved;
     uint64_t lines, durable_lines, bytes;
+    uint64_t section_at; /* a section is due when so many bytes are committed; UINT64_MAX: none ever */
     struct block blocks[BLOCK_COUNT];
     char *memory;
 
@@ -44,8 +47,13 @@ struct output {
     struct sink_file sink;
     struct sink_viewers viewers;
     bool has_sink;
-    bool flush_wanted; /* what the current block holds is to be written, full or not */
-    size_t run_end;    /* of the run that the sink has: in the oldest block */
+    bool sections;
+    bool section_wanted;   /* a section is due, the file being new */
+    bool file_wanted;      /* a section is due, so that the sink can turn to another file */
+    uint64_t file_full_at; /* the same when so many bytes are committed; UINT64_MAX: never */
+    uint64_t file_at;      /* bytes committed before the latest file */
+    bool flush_wanted;     /* what the current block holds is to be written, full or not */
+    size_t run_end;        /* of the run that the sink has: in the oldest block */
     uint64_t run_last_line;
     unsigned run_notes_end;
     struct histogram latency;
@@ -64,6 +72,7 @@ static void block_empty(struct block *block)
 {
     block->used = block->written = block->shown = 0;
     block->note_count = block->notes_written = 0;
+    block->begins_file = false;
 }
 
 static void show(struct output *output)
@@ -74,6 +83,62 @@ static void show(struct output *output)
         sink_viewers_send(&output->viewers, block->data + block->shown, block->used - block->shown);
     block->shown = block->used;
 }
+
+/* ---- sections ------------------------------------------------------------------------------------- */
+
+static void update_section(struct output *output)
+{
+    output->section_at = !output->sections ? UINT64_MAX
+                         : output->viewers.waiting || output->section_wanted || output->file_wanted
+                             ? 0
+                             : output->file_full_at;
+}
+
+enum output_section output_section_due(const struct output *output)
+{
+    if (__builtin_expect(output->bytes < output->section_at, 1))
+        return OUTPUT_SECTION_NONE;
+    return output->file_wanted || output->section_wanted || output->bytes >= output->file_full_at
+               ? OUTPUT_SECTION_FILE
+               : OUTPUT_SECTION_VIEWER;
+}
+
+/* The sink is at rest, and what it gets next begins a section. */
+static void begin_file(struct output *output, uint64_t at)
+{
+    sink_file_begin(&output->sink);
+    if (output->file_at == at) /* else a later one is under way */
+        output->file_full_at =
+            sink_file_room(&output->sink) == UINT64_MAX ? UINT64_MAX : at + sink_file_room(&output->sink);
+    update_section(output);
+}
+
+static bool is_pending(const struct output *output)
+{
+    return output->oldest != output->current || output->current->used > output->current->written;
+}
+
+/* Nothing is under way: another file is begun at once, and its section with the next line. */
+static void begin_file_if_idle(struct output *output)
+{
+    if (!output->file_wanted || is_pending(output) || sink_file_busy(&output->sink))
+        return;
+    output->file_wanted = false;
+    output->section_wanted = true;
+    output->file_at = output->bytes;
+    begin_file(output, output->bytes);
+}
+
+static void on_file_due(void *arg)
+{
+    struct output *output = arg;
+
+    output->file_wanted = true;
+    begin_file_if_idle(output);
+    update_section(output);
+}
+
+/* ---- runs ----------------------------------------------------------------------------------------- */
 
 /* Gives the sink its next run, if it is idle and there is one: filled blocks at once, the current one when
  * a flush was asked for. */
@@ -86,6 +151,10 @@ static void write_next(struct output *output)
         return;
     if (!filled)
         output->flush_wanted = false;
+    if (block->begins_file) {
+        block->begins_file = false;
+        begin_file(output, block->begins_at);
+    }
     output->run_end = block->used;
     output->run_notes_end = block->note_count;
     output->run_last_line = filled ? block->last_line : output->lines;
@@ -120,6 +189,7 @@ static void on_run_written(void *arg)
         block_empty(block);
     }
     write_next(output);
+    begin_file_if_idle(output);
     if (output->progress_fn)
         output->progress_fn(output->progress_arg);
 }
@@ -140,6 +210,23 @@ static bool turn_over(struct output *output)
     output->current = next;
     write_next(output);
     return true;
+}
+
+int output_begin_section(struct output *output)
+{
+    show(output);
+    if (output->has_sink && (output->file_wanted || output->bytes >= output->file_full_at)) {
+        if (output->current->used > 0 && !turn_over(output))
+            return -EAGAIN;
+        output->current->begins_file = true;
+        output->current->begins_at = output->file_at = output->bytes;
+        output->file_full_at = UINT64_MAX; /* until the sink has turned to it */
+        output->file_wanted = false;
+    }
+    output->section_wanted = false;
+    sink_viewers_start(&output->viewers);
+    update_section(output);
+    return 0;
 }
 
 char *output_reserve(struct output *output, size_t max)
@@ -189,8 +276,10 @@ void output_flush(struct output *output)
 
 void output_reopen(struct output *output)
 {
-    if (output->has_sink)
-        sink_file_reopen(&output->sink);
+    if (output->has_sink && sink_file_reopen(&output->sink) && output->sections) {
+        output->section_wanted = true;
+        update_section(output);
+    }
 }
 
 /* ---- marks, viewers, state ------------------------------------------------------------------------ */
@@ -213,8 +302,12 @@ void output_on_progress(struct output *output, void (*fn)(void *arg), void *arg)
 
 int output_add_viewer(struct output *output, int fd)
 {
+    int r;
+
     show(output); /* what is committed already is not for the new one */
-    return sink_viewers_add(&output->viewers, fd);
+    r = sink_viewers_add(&output->viewers, fd);
+    update_section(output);
+    return r;
 }
 
 void output_get_state(const struct output *output, struct output_state *ret)
@@ -244,10 +337,13 @@ static int open_sink(struct output *output, const struct output_options *options
         .rotate_age_ns = options->rotate_age_ns,
         .rotate_keep = options->rotate_keep,
         .mode = options->file_mode,
+        .due = options->sections ? on_file_due : NULL,
     };
     int r = sink_file_init(&output->sink, output->loop, &sink_options, on_run_written, output);
 
     output->has_sink = r == 0;
+    if (r == 0)
+        output->file_full_at = sink_file_room(&output->sink);
     return r;
 }
 
@@ -259,11 +355,14 @@ int output_new(struct output **ret, struct loop *loop, const struct output_optio
     if (!output)
         return -ENOMEM;
     output->loop = loop;
+    output->sections = options->sections;
+    output->file_full_at = UINT64_MAX;
     output->memory = malloc(BLOCK_COUNT * BLOCK_BYTES);
     for (size_t i = 0; i < BLOCK_COUNT && output->memory; i++)
         output->blocks[i].data = output->memory + i * BLOCK_BYTES;
     output->current = output->oldest = output->blocks;
     sink_viewers_init(&output->viewers, loop, options->viewer_buffer_bytes, options->max_viewers);
+    output->viewers.sections = options->sections;
     if (!output->memory)
         r = -ENOMEM;
     else if (options->path)
@@ -272,13 +371,9 @@ int output_new(struct output **ret, struct loop *loop, const struct output_optio
         output_free(output);
         return r;
     }
+    update_section(output);
     *ret = output;
     return 0;
-}
-
-static bool is_pending(const struct output *output)
-{
-    return output->oldest != output->current || output->current->used > output->current->written;
 }
 
 /* The kernel may still read the blocks: they are not freed before it says that it is done. */

@@ -16,6 +16,8 @@
  *     nothing is dropped by a sink
  * O4  a viewer that does not read is cut off after its buffer is full, with one line in its stream and a
  *     counter; the others and the file go on
+ * O5  with sections, what a file or a viewer gets begins with the begin of a section, and rotation waits for one; a file that somebody truncates, or that is
+ *     reopened because it cannot be written, has one as soon as the next line comes
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,6 +36,7 @@ struct output_options {
     unsigned file_mode;           /* default 0600 */
     uint64_t viewer_buffer_bytes; /* default 4 MiB each; never less than SINK_VIEWER_BUFFER_MIN */
     unsigned max_viewers;         /* default 16 */
+    bool sections; /* lines refer to earlier ones, not beyond the begin of a section; default: they do not */
 };
 
 #define OUTPUT_OPTIONS_DEFAULT                                                                               \
@@ -55,6 +58,11 @@ void output_commit(struct output *output, size_t size);
 void output_note(struct output *output, uint64_t time_ns);
 /* Called when the loop runs out of work: starts the write of what is there, and shows it to the viewers. */
 void output_flush(struct output *output);
+/* Asked before each line where there are sections: is one to begin with it, and for whom? */
+enum output_section { OUTPUT_SECTION_NONE, OUTPUT_SECTION_VIEWER, OUTPUT_SECTION_FILE };
+enum output_section output_section_due(const struct output *output);
+/* The next line that is committed begins one. 0, or -EAGAIN: every block is in flight. */
+int output_begin_section(struct output *output);
 void output_reopen(struct output *output); /* SIGHUP: for an external logrotate */
 
 uint64_t output_mark(const struct output *output);

@@ -105,6 +105,7 @@ static int render(struct policy_entry *entry, const struct record_policy *record
         return -ENOMEM;
     free(entry->text);
     entry->text = text;
+    entry->definition = 0;
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); from = ends[i++])
         *pieces[i] = (struct policy_piece){text + from, (uint32_t)(ends[i] - from)};
     return 0;

@@ -52,6 +52,7 @@ struct policy_entry {
     uint8_t kind;  /* enum record_hook_kind; of a stand-in RECORD_HOOK_KPROBE */
     bool known;
     bool in_gone_list;
+    uint64_t definition;        /* of function and names as they are: emit_normalised.h */
     struct policy_match *match; /* NULL: for all processes */
     struct policy_piece function, names, labels[RECORD_HOOK_ARGS_MAX + 1];
     char *text; /* what the pieces point into; NULL: literals */

@@ -47,7 +47,10 @@ struct process {
     bool current;   /* in the table */
     bool exit_told; /* its EXIT has been an event; exited_ns alone may be a conclusion */
     bool in_init_tree;
-    bool inherited; /* container taken from the parent, its own cgroup being unknown */
+    bool inherited;             /* container taken from the parent, its own cgroup being unknown */
+    uint32_t defined_own;       /* what its definition says of the container's state, */
+    uint64_t defined_container; /* and which of the container's definitions it names */
+    uint64_t definition;        /* emit_normalised.h; 0: none */
     uint16_t head_size, exec_id_size;
     uint16_t tid_at, tid_end; /* where in head the number behind "tid" stands */
     char *head;               /* rendered: exec_id pid uid … (render.h) */

@@ -152,6 +152,7 @@ int render_process_head(struct render_context *context, struct process *process,
     memcpy(head, buffer, size);
     free(process->head);
     process->head = head;
+    process->definition = 0;
     process->head_size = (uint16_t)size;
     process->exec_id_size = (uint16_t)exec_id_size;
     process->tid_at = (uint16_t)tid_at;
@@ -279,6 +280,7 @@ int render_container(const struct render_context *context, struct container *con
     if (out.size == 0 && !out.failed) {
         free(container->fragment.data);
         container->fragment = (struct container_fragment){0};
+        container->definition = 0;
         return 0;
     }
     data = text_take(&out, &size);
@@ -287,6 +289,7 @@ int render_container(const struct render_context *context, struct container *con
     free(container->fragment.data);
     container->fragment =
         (struct container_fragment){data, (uint32_t)size, (uint32_t)(split == SIZE_MAX ? size : split)};
+    container->definition = 0;
     container->fragment_version = container->pod ? container->pod->version : 0;
     return 0;
 }

@@ -185,10 +185,16 @@ char *render_hook(char *to, size_t room, const struct render_hook *hook, bool *c
     size_t shares[ARGS_COUNT];
 
     share_room(hook, room - frame_bound(hook), shares);
-    to = put(to, policy->function.data, policy->function.size);
+    if (hook->reference) {
+        to = PUT(to, ",\"hook\":");
+        to = put_u64(to, hook->reference);
+    } else {
+        to = put(to, policy->function.data, policy->function.size);
+    }
     to = put_args(to, hook, shares, cut);
     to = put_action(to, hook->record->action);
     to = put_stack(to, hook->record);
-    to = put(to, policy->names.data, policy->names.size);
+    if (!hook->reference)
+        to = put(to, policy->names.data, policy->names.size);
     return hook->own_fields ? put_own_fields(to, hook) : to;
 }

@@ -10,6 +10,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/record.h"
 
@@ -21,6 +22,7 @@ struct policy_entry;
 struct render_hook {
     const struct record_hook *record; /* checked */
     const struct policy_entry *policy;
+    uint32_t reference; /* not 0: this number stands for function and names (emit_normalised.h) */
     bool own_fields;
     bool selector_undecided; /* it leaves although nobody could say whether its Pod is one of the policy's */
 };

@@ -199,12 +199,33 @@ static void on_age(void *arg, uint64_t now_ns)
     struct sink_file *sink = arg;
 
     (void)now_ns;
-    if (sink->size_bytes == 0)
+    if (sink->size_bytes == 0) {
         arm_age(sink, sink->options.rotate_age_ns);
-    else if (sink_file_busy(sink))
+    } else if (sink->options.due) {
         sink->aged = true;
-    else
+        sink->options.due(sink->arg);
+    } else if (sink_file_busy(sink)) {
+        sink->aged = true;
+    } else {
         rotate(sink);
+    }
+}
+
+uint64_t sink_file_room(const struct sink_file *sink)
+{
+    if (!sink->path || !sink->regular || !sink->options.rotate_bytes)
+        return UINT64_MAX;
+    return sink->rotate_at_bytes > sink->size_bytes ? sink->rotate_at_bytes - sink->size_bytes : 0;
+}
+
+void sink_file_begin(struct sink_file *sink)
+{
+    if (sink->reopen_wanted) {
+        sink->reopen_wanted = false;
+        sink->rotate_error = -reopen_now(sink, 0);
+    } else if (sink->regular && sink->size_bytes > 0 && (sink->aged || sink_file_room(sink) == 0)) {
+        rotate(sink);
+    }
 }
 
 /* How much of the rest of the run this file takes, in whole lines; 0: none any more. */
@@ -214,7 +235,7 @@ static size_t part_for_this_file(const struct sink_file *sink)
     size_t size = sink->size - sink->done;
     uint64_t room = sink->rotate_at_bytes > sink->size_bytes ? sink->rotate_at_bytes - sink->size_bytes : 0;
 
-    if (!sink->path || !sink->regular)
+    if (!sink->path || !sink->regular || sink->options.due)
         return size;
     if (sink->aged && sink->size_bytes > 0)
         return 0;
@@ -231,7 +252,7 @@ static void choose_part(struct sink_file *sink)
 {
     size_t part;
 
-    if (sink->reopen_wanted) {
+    if (sink->reopen_wanted && !sink->options.due) {
         sink->reopen_wanted = false;
         sink->rotate_error = -reopen_now(sink, 0);
     }
@@ -325,18 +346,24 @@ bool sink_file_busy(const struct sink_file *sink)
     return sink->data || sink->write.in_flight;
 }
 
-void sink_file_reopen(struct sink_file *sink)
+bool sink_file_reopen(struct sink_file *sink)
 {
+    bool now = !sink->data;
+
     if (!sink->path)
-        return;
+        return false;
     if (sink->data && !sink->write.in_flight) { /* between two attempts */
-        sink->rotate_error = -reopen_now(sink, 0);
+        now = true;
         loop_timer_arm(sink->loop, &sink->retry, loop_now(sink->loop));
-    } else if (sink->data) {
+    } else if (sink->data || sink->options.due) {
+        now = false;
         sink->reopen_wanted = true; /* the part in flight ends at an edge, or fails */
-    } else {
-        sink->rotate_error = -reopen_now(sink, 0);
+        if (sink->options.due)
+            sink->options.due(sink->arg);
     }
+    if (now)
+        sink->rotate_error = -reopen_now(sink, 0);
+    return now;
 }
 
 void sink_file_cancel(struct sink_file *sink)

@@ -28,6 +28,9 @@ struct sink_file_options {
         rotate_age_ns; /* since the file was made, as far as its file system tells; 0: never. An empty one stays */
     unsigned rotate_keep; /* 0: the full file is removed */
     unsigned mode;
+    /* NULL: a file may begin with any line. Else only where sink_file_begin() is called; called with `arg` when that is wanted: the file is too old, or the path is
+     * to be opened again. */
+    void (*due)(void *arg);
 };
 
 struct sink_file {
@@ -64,8 +67,12 @@ void sink_file_deinit(struct sink_file *sink);
 /* data: whole lines, borrowed until fn is called; one run at a time. */
 void sink_file_write(struct sink_file *sink, const char *data, size_t size);
 bool sink_file_busy(const struct sink_file *sink);
+/* Where only the begin of a section begins a file: at rest, what is written next begins one. Turns to another file if that is due. */
+void sink_file_begin(struct sink_file *sink);
+/* Bytes until the file is full; UINT64_MAX: it never is. */
+uint64_t sink_file_room(const struct sink_file *sink);
 /* Opens the path again at the next edge of a line; where an error holds a line back, at once: the torn
- * half is cut off the old file. */
-void sink_file_reopen(struct sink_file *sink);
+ * half is cut off the old file. true: it has done so. */
+bool sink_file_reopen(struct sink_file *sink);
 /* Gives up what is not written; fn is not called. */
 void sink_file_cancel(struct sink_file *sink);

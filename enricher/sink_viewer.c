@@ -21,6 +21,7 @@ struct viewer {
     char *ring;
     uint64_t head, tail; /* positions of all bytes ever: read, written */
     bool half_closed;    /* the peer will not say more */
+    bool waiting;        /* V4 */
     bool cut;            /* gets what is in the ring and no more */
 };
 
@@ -208,6 +209,7 @@ int sink_viewers_add(struct sink_viewers *viewers, int fd)
     *viewer = (struct viewer){
         .all = viewers,
         .fd = fd,
+        .waiting = viewers->sections,
         .poll = {.fn = on_ready, .arg = viewer, .fd = -1},
         .farewell = {.fn = on_farewell, .arg = viewer},
     };
@@ -219,14 +221,24 @@ int sink_viewers_add(struct sink_viewers *viewers, int fd)
     viewer->next = viewers->first;
     viewers->first = viewer;
     viewers->count++;
+    viewers->waiting |= viewer->waiting;
     return 0;
+}
+
+void sink_viewers_start(struct sink_viewers *viewers)
+{
+    if (!viewers->waiting)
+        return;
+    viewers->waiting = false;
+    for (struct viewer *viewer = viewers->first; viewer; viewer = viewer->next)
+        viewer->waiting = false;
 }
 
 void sink_viewers_send(struct sink_viewers *viewers, const char *data, size_t size)
 {
     for (struct viewer *viewer = viewers->first, *next; viewer; viewer = next) {
         next = viewer->next;
-        if (!viewer->cut)
+        if (!viewer->cut && !viewer->waiting)
             viewer_send(viewer, data, size);
     }
 }

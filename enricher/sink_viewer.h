@@ -10,7 +10,9 @@
  * V2  one that does not read is cut off when its buffer is full: what is buffered, then
  *     SINK_VIEWER_CUT_LINE, then the end; it has SINK_VIEWER_FAREWELL_NS to take that
  * V3  nothing here waits
+ * V4  with sections, one that comes gets nothing before sink_viewers_start()
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "enricher/loop.h"
@@ -27,11 +29,15 @@ struct sink_viewers {
     uint64_t buffer_bytes;
     unsigned count, max; /* those being cut off count: they hold a buffer */
     uint64_t cut;
+    bool sections; /* V4 */
+    bool waiting;  /* somebody came and waits for sink_viewers_start() */
 };
 
 void sink_viewers_init(struct sink_viewers *viewers, struct loop *loop, uint64_t buffer_bytes, unsigned max);
 void sink_viewers_deinit(struct sink_viewers *viewers); /* closes all */
 /* On success fd is taken. -EUSERS, -ENOMEM. */
 int sink_viewers_add(struct sink_viewers *viewers, int fd);
+/* Whoever has come so far gets what is sent from now on (V4). */
+void sink_viewers_start(struct sink_viewers *viewers);
 /* data: whole lines. */
 void sink_viewers_send(struct sink_viewers *viewers, const char *data, size_t size);

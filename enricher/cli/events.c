@@ -13,6 +13,7 @@
 #include "enricher/cli/client.h"
 #include "enricher/cli/command.h"
 #include "enricher/cli/events_options.h"
+#include "enricher/cli/expander.h"
 #include "enricher/cli/input.h"
 #include "enricher/cli/summary.h"
 
@@ -25,6 +26,7 @@ struct events {
     struct events_options options;
     struct compact compact;
     struct input input;
+    struct expander expander;
     struct text out;
     struct summary *summary; /* NULL: not asked for */
     int signal_fd;
@@ -34,12 +36,14 @@ struct events {
     bool connected_before; /* and lost the connection: no refusal is final any more */
     int wait_ms;           /* before the next try to connect; grows until events come */
     uint64_t shown, malformed;
+    char why[EXPANDER_WHY_MAX]; /* what was wrong with the first normalised line that could not be expanded */
 };
 
 static void deinit(struct events *events)
 {
     compact_deinit(&events->compact);
     input_deinit(&events->input);
+    expander_deinit(&events->expander);
     text_deinit(&events->out);
     free(events->summary);
     if (events->signal_fd >= 0)
@@ -97,11 +101,21 @@ static void be_refused(struct events *events, struct slice error)
     events->failed = events->ended = true;
 }
 
+/* A normalised line becomes the full one. false: there is nothing to show. */
+static bool expand(struct events *events, struct slice *raw)
+{
+    enum expander_result result = expander_read(&events->expander, *raw, raw);
+
+    if (result == EXPANDER_WRONG && !events->malformed++)
+        memcpy(events->why, events->expander.why, sizeof(events->why));
+    return result == EXPANDER_AS_IS || result == EXPANDER_LINE;
+}
+
 static void show_line(struct events *events, struct slice raw)
 {
     struct line line;
 
-    if (!raw.size || events->ended)
+    if (!raw.size || events->ended || !expand(events, &raw))
         return;
     if (filter_rules_out(&events->options.filter, raw.data, raw.size))
         return;
@@ -187,6 +201,7 @@ static void say_unreachable(const struct events *events, int error)
 static void reconnect(struct events *events)
 {
     input_replace(&events->input, -1, false);
+    expander_reset(&events->expander);
     if (!events->options.reconnect) {
         events->ended = true;
         return;
@@ -235,6 +250,31 @@ static void follow(struct events *events)
     }
 }
 
+static int open_file(const char *file)
+{
+    int fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        log_error("cannot open %s: %s", file, strerror(errno));
+    return fd;
+}
+
+/* false: that was the last one. */
+static bool next_file(struct events *events)
+{
+    const char *file = *events->options.more_files;
+    int fd = file && !events->ended ? open_file(file) : -1;
+
+    if (fd < 0) {
+        events->failed |= file && !events->ended;
+        return false;
+    }
+    events->options.file = file;
+    events->options.more_files++;
+    input_replace(&events->input, fd, false);
+    return true;
+}
+
 /* Nothing more to read for now. */
 static void at_end(struct events *events)
 {
@@ -250,7 +290,7 @@ static void at_end(struct events *events)
     }
     if (input_last(&events->input, &raw))
         show_line(events, raw);
-    events->ended = true;
+    events->ended |= !next_file(events);
 }
 
 static void run(struct events *events)
@@ -285,9 +325,7 @@ static int open_source(struct events *events)
         if (fd < 0)
             say_unreachable(events, fd);
     } else {
-        fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-            log_error("cannot open %s: %s", file, strerror(errno));
+        fd = open_file(file);
     }
     if (fd < 0)
         return COMMAND_FAILED;
@@ -329,8 +367,8 @@ static void finish(struct events *events)
             events->failed = true;
     }
     if (malformed)
-        log_warning(
-            "%llu malformed line%s not shown", (unsigned long long)malformed, malformed == 1 ? "" : "s");
+        log_warning("%llu malformed line%s not shown%s%s", (unsigned long long)malformed,
+            malformed == 1 ? "" : "s", *events->why ? "; one " : "", events->why);
 }
 
 int command_events(int argc, char **argv)

@@ -12,10 +12,10 @@
 #include "enricher/cli/command.h"
 
 const char command_events_help[] =
-    "podkin events [FILE|-] [options]\n"
+    "podkin events [FILE…|-] [options]\n"
     "\n"
-    "Shows events: live from the enricher, or from a file or stdin of JSON lines\n"
-    "(podkin's or Tetragon's). A line that is not understood never stops it.\n"
+    "Shows events: live from the enricher, or from files or stdin of JSON lines\n"
+    "(podkin's, full or normalised, or Tetragon's). A line that is not understood never stops it.\n"
     "\n"
     "What is shown (values of one option are alternatives, options are all required)\n"
     "  --type LIST            exec,fork,exit,kprobe,tracepoint,lsm,uprobe,lost,pod_update,other\n"
@@ -29,7 +29,7 @@ const char command_events_help[] =
     "  -n, --count COUNT      stop after so many\n"
     "\n"
     "How\n"
-    "  -o, --output FORMAT    compact (a line for people) or json (the lines as they are)\n"
+    "  -o, --output FORMAT    compact (a line for people) or json (the full lines)\n"
     "  --time FORMAT          local, utc, relative (to the first event) or none\n"
     "  --color WHEN           auto, always or never; NO_COLOR is respected\n"
     "  --ascii                no pictures, nothing but ASCII of our own\n"
@@ -251,11 +251,12 @@ int events_options_parse(struct events_options *ret, int argc, char **argv)
         if (r)
             return r;
     }
-    if (argc - optind > 1) {
-        log_error("one file at a time: '%s' and '%s'", argv[optind], argv[optind + 1]);
+    options.file = argv[optind];
+    options.more_files = argv + optind + (options.file != NULL);
+    if (options.follow && *options.more_files) {
+        log_error("--follow is for one file: '%s' and '%s'", options.file, *options.more_files);
         return COMMAND_BAD_USE;
     }
-    options.file = argv[optind];
     if (options.follow && (!options.file || strcmp(options.file, "-") == 0)) {
         log_error("--follow is for a file; %s is followed anyway", options.file ? "stdin" : "the enricher");
         return COMMAND_BAD_USE;

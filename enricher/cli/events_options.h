@@ -7,7 +7,8 @@
 #include "enricher/cli/filter.h"
 
 struct events_options {
-    const char *file; /* NULL: live; "-": stdin */
+    const char *file;        /* NULL: live; "-": stdin */
+    char *const *more_files; /* read behind it, in this order; ends with NULL */
     const char *socket_path;
     bool json, follow, summary, reconnect;
     uint64_t count; /* 0: no end */

@@ -13,6 +13,7 @@ static const char usage[] =
     "\n"
     "  podkin events            every exec, fork and exit, live\n"
     "  podkin events FILE       the same from a file of JSON lines, podkin's or Tetragon's\n"
+    "  podkin expand FILE       full JSON lines of normalised ones\n"
     "  podkin status            how the enricher is doing\n"
     "  podkin coverage          how many events of each Pod left with it, the worst first\n"
     "  podkin policy check FILE what a policy file hooks, or what is wrong with it\n"
@@ -29,6 +30,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"events", command_events, command_events_help},
+    {"expand", command_expand, command_expand_help},
     {"status", command_status, command_status_help},
     {"coverage", command_coverage, command_coverage_help},
     {"explain", command_explain, command_explain_help},

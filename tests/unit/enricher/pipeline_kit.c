@@ -20,7 +20,24 @@ char *output_reserve(struct output *output, size_t max)
     cr_assert_leq(max, OUTPUT_LINE_MAX);
     reserved = max;
     memset(block + max, 'c', CANARY);
+    if (kit.refuse_after > 0 && --kit.refuse_after == 0) {
+        kit.refused = true;
+        return NULL;
+    }
     return kit.room > 0 ? block : NULL;
+}
+
+enum output_section output_section_due(const struct output *output)
+{
+    (void)output;
+    return kit.section_due;
+}
+
+int output_begin_section(struct output *output)
+{
+    (void)output;
+    kit.section_due = OUTPUT_SECTION_NONE;
+    return 0;
 }
 
 void output_note(struct output *output, uint64_t time_ns)
@@ -29,8 +46,23 @@ void output_note(struct output *output, uint64_t time_ns)
     (void)time_ns;
 }
 
+/* The full line, without its newline; NULL: the line is none by itself. */
+static char *expand(size_t size)
+{
+    char *line;
+
+    if (!kit.normalised)
+        return strndup(block, size - 1);
+    line = kit_expander_read(kit.expander, block, size - 1);
+    if (!line)
+        *(strncmp(block, "{\"podkin_section", 16) == 0 ? &kit.sections : &kit.definitions) += 1;
+    return line;
+}
+
 void output_commit(struct output *output, size_t size)
 {
+    char *line;
+
     (void)output;
     cr_assert_eq(block[size - 1], '\n');
     cr_assert_leq(size, reserved);
@@ -38,12 +70,15 @@ void output_commit(struct output *output, size_t size)
         cr_assert_eq(block[reserved + i], 'c', "written behind what was reserved");
     cr_assert_lt(kit.line_count, KIT_LINES_MAX);
     cr_assert_null(memchr(block, '\0', size));
+    line = expand(size);
+    if (!line)
+        return;
     if (strncmp(block, "{\"pod_update\"", 13) == 0) {
         cr_assert_lt(kit.update_count, KIT_LINES_MAX);
         kit.update_behind[kit.update_count] = kit.line_count;
-        kit.updates[kit.update_count++] = strndup(block, size - 1);
+        kit.updates[kit.update_count++] = line;
     } else {
-        kit.lines[kit.line_count++] = strndup(block, size - 1);
+        kit.lines[kit.line_count++] = line;
     }
     kit.room--;
 }
@@ -73,6 +108,12 @@ void kit_start(void)
     cr_assert_eq(pod_table_new(&kit.pods, &pod_limits, on_changed, NULL), 0);
     cr_assert_eq(hold_new(&kit.hold, -1, &kit.limits), 0);
     cr_assert_eq(emit_init(&kit.emit, &kit.render, NULL, "01234567-89ab-cdef-0123-456789abcdef"), 0);
+    kit.sections = kit.definitions = kit.refuse_after = 0;
+    kit.refused = false;
+    kit.section_due = OUTPUT_SECTION_NONE;
+    kit.expander = kit_expander_new();
+    if (kit.normalised)
+        cr_assert_eq(emit_normalise(&kit.emit), 0);
     kit.pipeline = (struct pipeline){.options = &kit.options,
         .lane = kit.lane,
         .pods = kit.pods,
@@ -87,6 +128,9 @@ void kit_start(void)
 
 void kit_setup(void)
 {
+    const char *format = getenv("KIT_FORMAT");
+
+    kit.normalised = format && strcmp(format, "normalised") == 0;
     kit.limits = (struct hold_limits){.max_events = 10000, .max_bytes = 16 << 20};
     kit.options = (struct pipeline_options){.hold_timeout_ns = 30 * SEC,
         .container_timeout_ns = 5 * SEC,
@@ -106,6 +150,7 @@ void kit_stop(void)
 {
     pipeline_deinit(&kit.pipeline);
     emit_deinit(&kit.emit);
+    kit.expander = kit_expander_free(kit.expander);
     kit.pods = pod_table_free(kit.pods);
     kit.hold = hold_free(kit.hold);
     while (kit.line_count > 0)

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The pipeline with its real tables, hold store and rendering, for the tests of its parts; only the output is a list of lines that can be full, and time is turned
- * by hand. A program that uses none of this gets none of it, and with it the real output.
+ * by hand. With KIT_FORMAT=normalised in the environment, or kit.normalised, the lines are those that the normalised ones expand to. A program that uses none of this gets none of it, and with it the real output.
  */
 #include <criterion/criterion.h>
 #include <jansson.h>
@@ -36,6 +36,8 @@
 
 #define KIT_LINES_MAX 20000
 
+struct kit_expander;
+
 struct kit {
     struct pipeline_options options;
     struct render_options render;
@@ -53,7 +55,14 @@ struct kit {
     char *updates[KIT_LINES_MAX];        /* pod_update */
     size_t update_behind[KIT_LINES_MAX]; /* so many lines had left before it */
     size_t update_count;
-    size_t room; /* lines that the output still takes */
+    size_t
+        room; /* lines that the output still takes; what normalised lines are apart from events is no such line */
+    bool normalised;
+    struct kit_expander *expander;
+    enum output_section section_due; /* until one is begun */
+    unsigned sections, definitions;
+    unsigned refuse_after; /* so many definitions from now a line is refused, once; 0: none */
+    bool refused;          /* it was */
 };
 extern struct kit kit;
 
@@ -79,3 +88,9 @@ const char *kit_string(
 void kit_expect_state(size_t index, const char *event, const char *state, const char *pod);
 void kit_sum_coverage(struct coverage_tally *ret); /* all that was ever counted */
 void kit_expect_balanced(void);                    /* E3, V1 */
+
+/* pipeline_kit_expand.c: the reader has names that jansson has, too. */
+struct kit_expander *kit_expander_new(void);
+struct kit_expander *kit_expander_free(struct kit_expander *expander);
+/* The full line, owned by the caller; NULL: it is none by itself. Fails on what cannot be expanded. */
+char *kit_expander_read(struct kit_expander *expander, const char *line, size_t size);

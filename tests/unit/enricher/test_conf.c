@@ -117,15 +117,15 @@ Test(conf, bare_names_of_credentials_are_looked_for_in_the_credentials_directory
 
 Test(conf, every_option_reaches_what_it_is_for)
 {
-    cr_assert_eq(
-        init("--socket", "/s", "--source", "file:/p", "--source=kubelet:https://[::1]:10250", "--token-file",
-            "/t", "--ca-file", "/ca", "--client-cert", "/cc", "--client-key", "/ck",
-            "--insecure-skip-tls-verify", "on", "--node-name", "n1", "--output", "-", "--output-rotate-size",
-            "1M", "--output-rotate-keep", "0", "--events-socket", "/e", "--hold-timeout", "1m",
-            "--hold-container-timeout", "0", "--hold-max-events", "7", "--hold-max-bytes", "1MiB",
-            "--pod-grace", "2s", "--export-own-events", "off", "--export-own-fields", "off",
-            "--export-credentials", "on", "--export-namespaces", "on", "--export-capabilities", "on",
-            "--export-annotations", "on", "--loop", "epoll", "--log-level", "debug", "--check", NULL),
+    cr_assert_eq(init("--socket", "/s", "--source", "file:/p", "--source=kubelet:https://[::1]:10250",
+                     "--token-file", "/t", "--ca-file", "/ca", "--client-cert", "/cc", "--client-key", "/ck",
+                     "--insecure-skip-tls-verify", "on", "--node-name", "n1", "--output", "-",
+                     "--output-rotate-size", "1M", "--output-rotate-keep", "0", "--events-socket", "/e",
+                     "--hold-timeout", "1m", "--hold-container-timeout", "0", "--hold-max-events", "7",
+                     "--hold-max-bytes", "1MiB", "--pod-grace", "2s", "--export-own-events", "off",
+                     "--export-own-fields", "off", "--export-credentials", "on", "--export-namespaces", "on",
+                     "--export-capabilities", "on", "--export-annotations", "on", "--format", "normalised",
+                     "--loop", "epoll", "--log-level", "debug", "--check", NULL),
         0, "%s", error);
     cr_expect_str_eq(conf.socket, "/s");
     cr_assert_eq(conf.sources.count, 2);
@@ -139,6 +139,7 @@ Test(conf, every_option_reaches_what_it_is_for)
     cr_expect_str_eq(conf.render.node_name, "n1");
     cr_expect_str_eq(conf.output.path, "-");
     cr_expect_eq(conf.output.rotate_bytes, 1 << 20);
+    cr_expect(conf.output.sections);
     cr_expect_eq(conf.output.rotate_keep, 0);
     cr_expect_str_eq(conf.events_socket, "/e");
     cr_expect_eq(conf.pipeline.hold_timeout_ns, 60 * NS_PER_SEC);
@@ -227,6 +228,7 @@ Test(conf, each_mistake_gives_one_line_that_names_the_option)
         {"--export-namespaces", "x", "--export-namespaces"},
         {"--export-capabilities", "x", "--export-capabilities"},
         {"--export-annotations", "x", "--export-annotations"},
+        {"--format", "short", "--format: expected full or normalised"},
         {"--loop", "fast", "--loop: expected auto, uring or epoll"},
         {"--log-level", "chatty", "--log-level"},
         {"--hold-timeuot", "3s", "did you mean --hold-timeout"},
