@@ -59,6 +59,7 @@ struct output {
     struct histogram latency;
     void (*progress_fn)(void *arg);
     void *progress_arg;
+    struct loop_timer progress; /* what was written at once is told in the next turn */
 };
 
 /* ---- blocks --------------------------------------------------------------------------------------- */
@@ -140,27 +141,6 @@ static void on_file_due(void *arg)
 
 /* ---- runs ----------------------------------------------------------------------------------------- */
 
-/* Gives the sink its next run, if it is idle and there is one: filled blocks at once, the current one when
- * a flush was asked for. */
-static void write_next(struct output *output)
-{
-    struct block *block = output->oldest;
-    bool filled = block != output->current;
-
-    if (sink_file_busy(&output->sink) || block->used == block->written || !(filled || output->flush_wanted))
-        return;
-    if (!filled)
-        output->flush_wanted = false;
-    if (block->begins_file) {
-        block->begins_file = false;
-        begin_file(output, block->begins_at);
-    }
-    output->run_end = block->used;
-    output->run_notes_end = block->note_count;
-    output->run_last_line = filled ? block->last_line : output->lines;
-    sink_file_write(&output->sink, block->data + block->written, block->used - block->written);
-}
-
 static void measure(struct output *output, struct block *block)
 {
     uint64_t now_ns = block->notes_written < output->run_notes_end ? clock_boot_ns() : 0;
@@ -172,22 +152,68 @@ static void measure(struct output *output, struct block *block)
     }
 }
 
-static void on_run_written(void *arg)
+/* The sink has its next run, if it is idle and there is one: filled blocks at once, the current one when a flush was asked for. true: and has written it already. */
+static bool start_run(struct output *output)
 {
-    struct output *output = arg;
+    struct block *block = output->oldest;
+    bool filled = block != output->current;
+
+    if (sink_file_busy(&output->sink) || block->used == block->written || !(filled || output->flush_wanted))
+        return false;
+    if (!filled)
+        output->flush_wanted = false;
+    if (block->begins_file) {
+        block->begins_file = false;
+        begin_file(output, block->begins_at);
+    }
+    output->run_end = block->used;
+    output->run_notes_end = block->note_count;
+    output->run_last_line = filled ? block->last_line : output->lines;
+    return sink_file_write(&output->sink, block->data + block->written, block->used - block->written);
+}
+
+static void end_run(struct output *output)
+{
     struct block *block = output->oldest;
 
     measure(output, block);
     block->written = output->run_end;
     output->durable_lines = output->run_last_line;
-    if (block->written == block->used) {
-        if (block == output->current) {
-            show(output);
-        } else {
-            output->oldest = next_block(output, block);
-        }
-        block_empty(block);
+    if (block->written < block->used)
+        return;
+    if (block == output->current)
+        show(output);
+    else
+        output->oldest = next_block(output, block);
+    block_empty(block);
+}
+
+static void tell_progress(void *arg, uint64_t now_ns)
+{
+    struct output *output = arg;
+
+    (void)now_ns;
+    if (output->progress_fn)
+        output->progress_fn(output->progress_arg);
+}
+
+static void write_next(struct output *output)
+{
+    bool any = false;
+
+    while (start_run(output)) {
+        end_run(output);
+        any = true;
     }
+    if (any && output->progress_fn) /* from the loop, not out of our caller's call */
+        loop_timer_arm(output->loop, &output->progress, 0);
+}
+
+static void on_run_written(void *arg)
+{
+    struct output *output = arg;
+
+    end_run(output);
     write_next(output);
     begin_file_if_idle(output);
     if (output->progress_fn)
@@ -203,6 +229,13 @@ static bool turn_over(struct output *output)
     if (!output->has_sink) {
         block_empty(full);
         return true;
+    }
+    if (output->oldest == full && !sink_file_busy(&output->sink)) {
+        /* Written at once it is empty again, and in the cache for the next line. */
+        output->flush_wanted = true;
+        write_next(output);
+        if (full->used == 0)
+            return true;
     }
     if (next->used)
         return false;
@@ -272,6 +305,7 @@ void output_flush(struct output *output)
     }
     output->flush_wanted = true;
     write_next(output);
+    begin_file_if_idle(output);
 }
 
 void output_reopen(struct output *output)
@@ -357,6 +391,7 @@ int output_new(struct output **ret, struct loop *loop, const struct output_optio
     output->loop = loop;
     output->sections = options->sections;
     output->file_full_at = UINT64_MAX;
+    output->progress = (struct loop_timer){.fn = tell_progress, .arg = output};
     output->memory = malloc(BLOCK_COUNT * BLOCK_BYTES);
     for (size_t i = 0; i < BLOCK_COUNT && output->memory; i++)
         output->blocks[i].data = output->memory + i * BLOCK_BYTES;
@@ -382,6 +417,7 @@ static void end_sink(struct output *output)
     uint64_t end_ns = clock_boot_ns() + FREE_WAIT_NS;
 
     output->progress_fn = NULL;
+    loop_timer_disarm(output->loop, &output->progress);
     output_flush(output);
     while (is_pending(output) && clock_boot_ns() < end_ns && loop_run_once(output->loop, end_ns) == 0)
         output_flush(output);

@@ -6,17 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 #define BACKOFF_FIRST_NS (10 * NS_PER_MS)
 #define BACKOFF_MAX_NS   NS_PER_SEC
 #define NAME_SUFFIX_MAX  sizeof(".4294967295")
-
-static void proceed(struct sink_file *sink);
 
 /* ---- the file ------------------------------------------------------------------------------------- */
 
@@ -284,15 +284,12 @@ static void fail(struct sink_file *sink, int error)
     sink->backoff_ns = sink->backoff_ns < BACKOFF_MAX_NS / 2 ? sink->backoff_ns * 2 : BACKOFF_MAX_NS;
 }
 
-static void on_written(void *arg, int64_t result)
+/* What a write came to. false: it failed, and is repeated later. */
+static bool take(struct sink_file *sink, int64_t result)
 {
-    struct sink_file *sink = arg;
-
-    if (!sink->data)
-        return; /* cancelled */
     if (result <= 0) {
         fail(sink, result < 0 ? (int)-result : EIO);
-        return;
+        return false;
     }
     sink->write_error = 0;
     sink->backoff_ns = BACKOFF_FIRST_NS;
@@ -301,7 +298,68 @@ static void on_written(void *arg, int64_t result)
         sink->torn_tail = false;
     else
         sink->done += (size_t)result;
-    proceed(sink);
+    return true;
+}
+
+/* How often this thread has given the processor up. */
+static long sleep_count(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_THREAD, &usage) < 0 ? 0 : usage.ru_nvcsw;
+}
+
+static int64_t write_now(struct sink_file *sink, const char *data, size_t size, uint64_t now_ns)
+{
+    long sleeps = sleep_count();
+    ssize_t written;
+
+    do
+        written = write(sink->fd, data, size);
+    while (written < 0 && errno == EINTR);
+    if (written < 0)
+        written = -errno;
+    write_pace_took(&sink->pace, now_ns, clock_boot_ns(), sleep_count() != sleeps);
+    return written;
+}
+
+/* The next write of the run. false: it is on its way, or failed; something will call. */
+static bool write_part(struct sink_file *sink)
+{
+    const char *data = sink->torn_tail ? "\n" : sink->data + sink->done;
+    size_t size = sink->torn_tail ? 1 : sink->part_end - sink->done;
+    uint64_t now_ns = sink->regular ? clock_boot_ns() : 0;
+    int r;
+
+    if (sink->regular && write_pace_is_ours(&sink->pace, now_ns))
+        return take(sink, write_now(sink, data, size, now_ns));
+    r = loop_write_start(sink->loop, &sink->write, sink->fd, data, size, -1);
+    if (r < 0)
+        fail(sink, -r);
+    return false;
+}
+
+/* true: the run is written. */
+static bool proceed(struct sink_file *sink)
+{
+    while (sink->done < sink->size) {
+        if (sink->done >= sink->part_end)
+            choose_part(sink);
+        if (!write_part(sink))
+            return false;
+    }
+    sink->data = NULL;
+    return true;
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct sink_file *sink = arg;
+
+    if (!sink->data)
+        return; /* cancelled */
+    if (take(sink, result) && proceed(sink))
+        sink->fn(sink->arg);
 }
 
 static void on_retry(void *arg, uint64_t now_ns)
@@ -309,36 +367,16 @@ static void on_retry(void *arg, uint64_t now_ns)
     struct sink_file *sink = arg;
 
     (void)now_ns;
-    if (sink->data)
-        proceed(sink);
-}
-
-static void proceed(struct sink_file *sink)
-{
-    int r;
-
-    if (sink->done == sink->size) {
-        sink->data = NULL;
+    if (sink->data && proceed(sink))
         sink->fn(sink->arg);
-        return;
-    }
-    if (sink->done >= sink->part_end)
-        choose_part(sink);
-    if (sink->torn_tail)
-        r = loop_write_start(sink->loop, &sink->write, sink->fd, "\n", 1, -1);
-    else
-        r = loop_write_start(
-            sink->loop, &sink->write, sink->fd, sink->data + sink->done, sink->part_end - sink->done, -1);
-    if (r < 0)
-        fail(sink, -r);
 }
 
-void sink_file_write(struct sink_file *sink, const char *data, size_t size)
+bool sink_file_write(struct sink_file *sink, const char *data, size_t size)
 {
     sink->data = data;
     sink->size = size;
     sink->done = sink->part_end = 0;
-    proceed(sink);
+    return proceed(sink);
 }
 
 bool sink_file_busy(const struct sink_file *sink)

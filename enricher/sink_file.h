@@ -2,8 +2,8 @@
 #pragma once
 /*
  * The primary sink: a file with rotation by size and age, or a descriptor that is there already (standard output).
- * Takes one run of whole lines at a time and says when all of it is written; until then it continues short
- * writes and repeats failed ones, with back-off, for ever.
+ * Takes one run of whole lines at a time and says when all of it is written, which may be at once (write_pace.h); until then it
+ * continues short writes and repeats failed ones, with back-off, for ever.
  *
  * F1  the bytes of a run reach the file in order, each once; what an error interrupts goes on at the byte
  *     where it stopped
@@ -18,7 +18,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include "enricher/loop.h"
+#include "enricher/write_pace.h"
 
 struct sink_file_options {
     const char *path;      /* copied; NULL: `fd` is written */
@@ -50,13 +52,14 @@ struct sink_file {
     void *arg;
 
     struct loop_write write;
+    struct write_pace pace;
     struct loop_timer retry, age;
     uint64_t backoff_ns;
     int write_error, rotate_error; /* errno, 0: fine */
     uint64_t rotations, write_errors;
 };
 
-/* fn: a run is written. -ELOOP: the path is a symbolic link. -EINVAL: neither file, pipe nor character
+/* fn: a run is written that was not at once. -ELOOP: the path is a symbolic link. -EINVAL: neither file, pipe nor character
  * device. */
 int sink_file_init(struct sink_file *sink, struct loop *loop, const struct sink_file_options *options,
     void (*fn)(void *arg), void *arg);
@@ -64,8 +67,8 @@ int sink_file_init(struct sink_file *sink, struct loop *loop, const struct sink_
  * repeated calls. */
 void sink_file_deinit(struct sink_file *sink);
 
-/* data: whole lines, borrowed until fn is called; one run at a time. */
-void sink_file_write(struct sink_file *sink, const char *data, size_t size);
+/* data: whole lines, borrowed until they are written; one run at a time. true: they are written, fn will not be called for them. */
+bool sink_file_write(struct sink_file *sink, const char *data, size_t size);
 bool sink_file_busy(const struct sink_file *sink);
 /* Where only the begin of a section begins a file: at rest, what is written next begins one. Turns to another file if that is due. */
 void sink_file_begin(struct sink_file *sink);

@@ -27,6 +27,19 @@ struct bench {
     bool mounted;
 };
 
+/* A test is a process of its own. */
+static bool writes_itself;
+
+/* On both back-ends, and with the sink writing by itself. */
+#define EACH_WAY(name)                                                                                       \
+    static void name(enum loop_kind kind);                                                                   \
+    Test(SUITE, name##_at_once)                                                                              \
+    {                                                                                                        \
+        writes_itself = true;                                                                                \
+        name(LOOP_AUTO);                                                                                     \
+    }                                                                                                        \
+    BOTH(name)
+
 static void on_run(void *arg)
 {
     ((struct bench *)arg)->runs++;
@@ -47,6 +60,8 @@ static struct bench *bench_new(enum loop_kind kind)
 static void bench_open(struct bench *bench)
 {
     cr_assert_eq(sink_file_init(&bench->sink, bench->loop, &bench->options, on_run, bench), 0);
+    if (!writes_itself)
+        bench->sink.pace.away_until_ns = UINT64_MAX;
 }
 
 static void bench_free(struct bench *bench)
@@ -78,7 +93,8 @@ static void start_run(struct bench *bench, unsigned count, size_t size)
         line[8] = ' ';
         line[size - 1] = '\n';
     }
-    sink_file_write(&bench->sink, bench->run, count * size);
+    if (sink_file_write(&bench->sink, bench->run, count * size))
+        bench->runs++;
 }
 
 static void write_run(struct bench *bench, unsigned count, size_t size)
@@ -119,7 +135,7 @@ static const char *numbered(const struct bench *bench, unsigned number)
 
 /* ---- rotation ------------------------------------------------------------------------------------- */
 
-BOTH(files_are_rotated_at_the_edge_of_a_line_and_the_oldest_goes)
+EACH_WAY(files_are_rotated_at_the_edge_of_a_line_and_the_oldest_goes)
 {
     struct bench *bench = bench_new(kind);
     unsigned line;
@@ -137,7 +153,7 @@ BOTH(files_are_rotated_at_the_edge_of_a_line_and_the_oldest_goes)
     bench_free(bench);
 }
 
-BOTH(one_run_may_fill_many_files)
+EACH_WAY(one_run_may_fill_many_files)
 {
     struct bench *bench = bench_new(kind);
     unsigned line = 0;
@@ -154,7 +170,7 @@ BOTH(one_run_may_fill_many_files)
     bench_free(bench);
 }
 
-BOTH(a_line_larger_than_a_file_has_one_of_its_own)
+EACH_WAY(a_line_larger_than_a_file_has_one_of_its_own)
 {
     struct bench *bench = bench_new(kind);
 
@@ -170,7 +186,7 @@ BOTH(a_line_larger_than_a_file_has_one_of_its_own)
     bench_free(bench);
 }
 
-BOTH(keeping_none_leaves_one_file)
+EACH_WAY(keeping_none_leaves_one_file)
 {
     struct bench *bench = bench_new(kind);
 
@@ -183,7 +199,7 @@ BOTH(keeping_none_leaves_one_file)
     bench_free(bench);
 }
 
-BOTH(the_size_of_what_is_there_counts)
+EACH_WAY(the_size_of_what_is_there_counts)
 {
     struct bench *bench = bench_new(kind);
 
@@ -206,7 +222,7 @@ static uint64_t fake_clock(void *arg)
     return fake_now_ns;
 }
 
-BOTH(a_file_that_is_old_enough_is_put_aside_unless_it_is_empty)
+EACH_WAY(a_file_that_is_old_enough_is_put_aside_unless_it_is_empty)
 {
     const struct clock clock = {.now = fake_clock};
     struct bench *bench = bench_new(kind);
@@ -239,7 +255,7 @@ BOTH(a_file_that_is_old_enough_is_put_aside_unless_it_is_empty)
     bench_free(bench);
 }
 
-BOTH(a_rotation_that_fails_loses_no_line_and_is_told)
+EACH_WAY(a_rotation_that_fails_loses_no_line_and_is_told)
 {
     struct bench *bench = bench_new(kind);
 
@@ -258,7 +274,7 @@ BOTH(a_rotation_that_fails_loses_no_line_and_is_told)
     bench_free(bench);
 }
 
-BOTH(a_file_truncated_by_somebody_starts_again)
+EACH_WAY(a_file_truncated_by_somebody_starts_again)
 {
     struct bench *bench = bench_new(kind);
 
@@ -274,7 +290,7 @@ BOTH(a_file_truncated_by_somebody_starts_again)
 
 /* ---- what is at the path -------------------------------------------------------------------------- */
 
-BOTH(links_folders_and_sockets_are_refused)
+EACH_WAY(links_folders_and_sockets_are_refused)
 {
     struct bench *bench = bench_new(kind);
 
@@ -289,7 +305,7 @@ BOTH(links_folders_and_sockets_are_refused)
     bench_free(bench);
 }
 
-BOTH(a_line_torn_by_a_predecessor_is_ended_first)
+EACH_WAY(a_line_torn_by_a_predecessor_is_ended_first)
 {
     struct bench *bench = bench_new(kind);
     char back[64] = {0};
@@ -306,7 +322,7 @@ BOTH(a_line_torn_by_a_predecessor_is_ended_first)
     bench_free(bench);
 }
 
-BOTH(reopen_follows_the_name)
+EACH_WAY(reopen_follows_the_name)
 {
     struct bench *bench = bench_new(kind);
     struct stat st;
@@ -325,7 +341,7 @@ BOTH(reopen_follows_the_name)
     bench_free(bench);
 }
 
-BOTH(reopen_in_the_middle_of_a_run_keeps_lines_whole)
+EACH_WAY(reopen_in_the_middle_of_a_run_keeps_lines_whole)
 {
     struct bench *bench = bench_new(kind);
     unsigned line;
@@ -357,7 +373,7 @@ static void run_for(struct bench *bench, uint64_t time_ns)
         cr_assert_eq(loop_run_once(bench->loop, end_ns), 0);
 }
 
-BOTH(no_space_is_retried_with_back_off_until_the_run_is_given_up)
+EACH_WAY(no_space_is_retried_with_back_off_until_the_run_is_given_up)
 {
     struct bench *bench = bench_new(kind);
 
@@ -383,7 +399,7 @@ static void mount_small(struct bench *bench)
     bench->mounted = true;
 }
 
-BOTH(a_full_disk_loses_nothing_and_goes_on_when_there_is_room)
+EACH_WAY(a_full_disk_loses_nothing_and_goes_on_when_there_is_room)
 {
     struct bench *bench = bench_new(kind);
     char hog[96];
@@ -410,7 +426,7 @@ BOTH(a_full_disk_loses_nothing_and_goes_on_when_there_is_room)
     bench_free(bench);
 }
 
-BOTH(a_full_disk_and_a_rotation_from_outside_leave_whole_lines_in_both_files)
+EACH_WAY(a_full_disk_and_a_rotation_from_outside_leave_whole_lines_in_both_files)
 {
     struct bench *bench = bench_new(kind);
     unsigned line;
@@ -432,7 +448,7 @@ BOTH(a_full_disk_and_a_rotation_from_outside_leave_whole_lines_in_both_files)
     bench_free(bench);
 }
 
-BOTH(reopening_the_same_file_in_the_middle_of_a_line_goes_on_in_it)
+EACH_WAY(reopening_the_same_file_in_the_middle_of_a_line_goes_on_in_it)
 {
     struct bench *bench = bench_new(kind);
     char hog[96];
@@ -455,7 +471,7 @@ BOTH(reopening_the_same_file_in_the_middle_of_a_line_goes_on_in_it)
     bench_free(bench);
 }
 
-BOTH(a_slow_fifo_is_waited_for_without_an_error)
+EACH_WAY(a_slow_fifo_is_waited_for_without_an_error)
 {
     struct bench *bench = bench_new(kind);
     static char piece[65536];
@@ -477,6 +493,32 @@ BOTH(a_slow_fifo_is_waited_for_without_an_error)
     }
     cr_assert_eq(got, 200000);
     cr_assert_eq(bench->sink.write_errors, 0);
+    (void)close(reader);
+    bench_free(bench);
+}
+
+Test(SUITE, a_file_is_written_at_once_and_a_fifo_never)
+{
+    struct bench *bench = bench_new(LOOP_AUTO);
+    char fifo[96];
+    int reader;
+
+    writes_itself = true;
+    bench_open(bench);
+    start_run(bench, 10, 100);
+    cr_assert_eq(bench->runs, 1);
+    cr_assert_not(sink_file_busy(&bench->sink));
+    cr_assert_eq(check_lines(bench->path, 0, SIZE_MAX), 10);
+    sink_file_deinit(&bench->sink);
+    (void)snprintf(fifo, sizeof(fifo), "%s/fifo", bench->folder);
+    cr_assert_eq(mkfifo(fifo, 0600), 0);
+    reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bench->options.path = fifo;
+    bench_open(bench);
+    start_run(bench, 10, 100);
+    cr_assert_eq(bench->runs, 1);
+    cr_assert(sink_file_busy(&bench->sink));
+    run_until(bench->loop, &bench->runs, 2);
     (void)close(reader);
     bench_free(bench);
 }
