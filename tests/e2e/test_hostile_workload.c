@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -71,11 +72,10 @@ static void copy_true(const char *path)
 {
     CLEANUP_CLOSE int in = open(workload_true(), O_RDONLY | O_CLOEXEC),
                       out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-    char bytes[65536];
-    ssize_t n;
+    struct stat st;
 
-    while ((n = read(in, bytes, sizeof(bytes))) > 0)
-        n = write(out, bytes, (size_t)n);
+    if (fstat(in, &st) < 0 || sendfile(out, in, NULL, (size_t)st.st_size) != st.st_size)
+        _exit(1);
 }
 
 static void do_job(void *arg)
@@ -314,11 +314,12 @@ static pid_t sleeper;
 
 static void overwrite(void *arg)
 {
-    static const char pattern[] = "\033[2J\n\"\xff\xe2\x80\xae";
+    static const char pattern[] = {
+        '\033', '[', '2', 'J', '\n', '"', (char)0xff, (char)0xe2, (char)0x80, (char)0xae};
 
     (void)arg;
     for (size_t i = 0; i < own_size; i++)
-        own_arguments[i] = pattern[i % (sizeof(pattern) - 1)];
+        own_arguments[i] = pattern[i % sizeof(pattern)];
     for (;;)
         (void)pause();
 }
