@@ -220,6 +220,7 @@ static void try_attach(struct enricher *e)
     int r = attach(e, error);
 
     e->attach_due = false;
+    e->collector_absent = r == -ENOENT || r == -ECONNREFUSED;
     if (r == -EAGAIN && e->asked_fd >= 0)
         return;
     now_ns = clock_boot_ns();

@@ -34,11 +34,9 @@ static void ask_sources(void *arg)
 
 /* ---- time, signals ---------------------------------------------------------------------------------------- */
 
-/* Ready: attached, and a source has answered or was given its time. */
-static void tell_manager(struct enricher *e, uint64_t now_ns)
+static bool source_has_answered(const struct enricher *e, uint64_t now_ns)
 {
     bool answered = e->source_count == 0 || now_ns - e->started_ns > READY_SOURCES_NS;
-    char status[128];
 
     for (size_t i = 0; i < e->source_count && !answered; i++) {
         struct source_state state;
@@ -46,13 +44,26 @@ static void tell_manager(struct enricher *e, uint64_t now_ns)
         e->sources[i]->ops->get_state(e->sources[i], &state);
         answered = state.last_success_ns != 0;
     }
+    return answered;
+}
+
+/* Ready: attached, and a source has answered or was given its time; or there is no collector yet, as it starts after us (it is to end before us). */
+static void tell_manager(struct enricher *e, uint64_t now_ns)
+{
+    bool ready = e->attached_ns ? source_has_answered(e, now_ns) : e->collector_absent;
+    char state[128];
+
     notify_watchdog(&e->notify, now_ns);
-    if (e->ready_told || !e->attached_ns || !answered)
+    if (!ready || (e->ready_told && e->attached_told == (e->attached_ns != 0)))
         return;
+    if (e->attached_ns)
+        (void)snprintf(state, sizeof(state), "READY=1\nSTATUS=attached to the collector (%s)",
+            e->attachment.message.hook_kind);
+    else
+        (void)snprintf(state, sizeof(state), "READY=1\nSTATUS=waiting for the collector");
     e->ready_told = true;
-    (void)snprintf(status, sizeof(status), "READY=1\nSTATUS=attached to the collector (%s)",
-        e->attachment.message.hook_kind);
-    (void)notify_send(&e->notify, status);
+    e->attached_told = e->attached_ns != 0;
+    (void)notify_send(&e->notify, state);
 }
 
 static void on_housekeeping(void *arg, uint64_t now_ns)
@@ -225,6 +236,8 @@ int enricher_run(struct enricher *e)
 
         lane_turn(&e->lane);
         more |= consumer_turn(e);
+        if (!e->ready_told)
+            tell_manager(e, clock_boot_ns());
         if (e->stop)
             break;
         r = lane_wait(&e->lane, more);

@@ -4,7 +4,8 @@
  * The unprivileged daemon: one thread, one loop, one state struct that embeds or owns every module.
  *
  * Start: options → loop → output → Pod table and sources → control socket → collector (tried again until it answers). The snapshot is applied first, then what a predecessor held, then the
- * queue from where it released. Stop: on SIGTERM or SIGINT what is composed is written out; held events stay in the hold store, which the collector keeps for the next enricher.
+ * queue from where it released. Stop: on SIGTERM or SIGINT what is composed is written out; held events stay in the hold store, which the collector keeps for the next enricher. If the
+ * collector ended in order before, nobody comes for them: they go out as they are, behind what its queue still had (finish.c).
  */
 #include <stdbool.h>
 
@@ -53,8 +54,9 @@ struct enricher {
     bool collector_gone; /* its queue is being finished */
     bool resync;         /* a new snapshot is wanted: reading pauses until all that was read is durable */
     struct notify notify;
-    bool ready_told;
-    int result; /* of enricher_run() */
+    bool ready_told, attached_told;
+    bool collector_absent; /* nobody listened when we last asked */
+    int result;            /* of enricher_run() */
     bool stop;
 };
 
@@ -63,6 +65,9 @@ int enricher_init(struct enricher *enricher, struct conf *conf);
 /* Until a signal ends it. 0 or negative errno. */
 int enricher_run(struct enricher *enricher);
 void enricher_deinit(struct enricher *enricher);
+
+/* finish.c: before enricher_deinit(), when the collector ended first. Waits at most so long for the output. */
+void enricher_finish(struct enricher *enricher, uint64_t patience_ns);
 
 /* consumer.c: our side of the collector. */
 void consumer_init(struct enricher *enricher);

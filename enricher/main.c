@@ -2,11 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
 #include "enricher/conf.h"
 #include "enricher/confine.h"
 #include "enricher/enricher.h"
+
+#define FINISH_NS (10 * NS_PER_SEC)
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -19,6 +22,8 @@ static int run(struct conf *conf)
         r = confine_enricher(conf);
     if (r == 0)
         r = enricher_run(&enricher);
+    if (r == 0)
+        enricher_finish(&enricher, FINISH_NS);
     if (r < 0 && enricher.lane.loop)
         log_error("ended: %s", strerror(-r));
     enricher_deinit(&enricher);

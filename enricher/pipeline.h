@@ -109,6 +109,8 @@ void pipeline_turn(struct pipeline *pipeline, uint64_t now_ns);
 uint64_t pipeline_next_ns(const struct pipeline *pipeline);
 /* Events in the hold store. */
 uint64_t pipeline_held(const struct pipeline *pipeline);
+/* Nobody will tell more: what is held goes out as it is. 0: all of it; -EAGAIN: the output is full. */
+int pipeline_let_go(struct pipeline *pipeline, uint64_t now_ns);
 /* Something waits for room in the output. */
 bool pipeline_is_blocked(const struct pipeline *pipeline);
 

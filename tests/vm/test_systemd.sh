@@ -239,6 +239,34 @@ check 'the events go on after the collector was killed' load_is_written
 equal 'the enricher stays' "$(main_pid enricher)" "$enricher_pid"
 only_gap_missing 'no collector ran'
 
+# ---- both stopped ---------------------------------------------------------------------------------------------
+
+# The enricher is frozen while the load runs, so that all of it is in the queue when both are stopped in one command.
+load both-stopped
+until_true 60 seen exec 5
+kill -STOP "$(main_pid enricher)"
+sleep 2
+load_end
+sleep 1
+(
+    sleep 1
+    kill -CONT "$(main_pid enricher)"
+) &
+check 'both are stopped in one command' systemctl stop podkin-collector podkin-enricher
+[ "$(show collector InactiveEnterTimestampMonotonic)" -le "$(show enricher InactiveEnterTimestampMonotonic)" ]
+told $? 'the collector ended first'
+none_missing 'both stopped'
+as_many_as_counted 'both stopped'
+check 'both are started in one command' systemctl start podkin-collector podkin-enricher
+check 'they are active' until_true 60 both_active
+load started
+until_true 60 seen exec 5
+told $? 'the events go on'
+load_end
+check 'the last one, too' load_is_written
+as_many_as_counted 'both started'
+enricher_pid=$(main_pid enricher)
+
 # ---- reload, drop-in, watchdog --------------------------------------------------------------------------------
 
 pid=$(main_pid collector)

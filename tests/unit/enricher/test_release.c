@@ -120,3 +120,25 @@ Test(release, pods_that_arrive_together_go_in_turn)
     kit_expect_state(0, "process_exec", "complete", "db-0");
     kit_expect_state(1, "process_exec", "complete", "web-1");
 }
+
+/* Also what waits for its parent's container, and what the output has no room for at first. */
+Test(release, nothing_is_left_when_all_is_let_go)
+{
+    kit_feed(make_exec(&kit.record, A1, INIT, CG_A, kit.now, "/a"));
+    kit_feed(make_fork(&kit.record, KEY(3000, 1), A1, CG_B, kit.now)); /* its parent's comes first */
+    kit_feed(make_exec(&kit.record, KEY(3000, 1), A1, CG_B, kit.now, "/b"));
+    cr_expect_eq(kit.line_count, 0);
+    cr_expect_eq(hold_count(kit.hold), 3);
+    kit.room = 1;
+    cr_expect_eq(pipeline_let_go(&kit.pipeline, kit.now), -EAGAIN);
+    cr_expect_eq(kit.line_count, 1);
+    kit.room = SIZE_MAX;
+    cr_expect_eq(pipeline_let_go(&kit.pipeline, kit.now), 0);
+    cr_assert_eq(kit.line_count, 3);
+    kit_expect_state(0, "process_exec", "pending_expired", "");
+    kit_expect_state(1, "process_fork", "pending_expired", "");
+    kit_expect_state(2, "process_exec", "pending_expired", "");
+    cr_expect_eq(hold_count(kit.hold), 0);
+    cr_expect_eq(pipeline_let_go(&kit.pipeline, kit.now), 0);
+    kit_expect_balanced();
+}
