@@ -18,6 +18,8 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/fd.h"
+#include "tests/load/load_syscalls.h"
 
 #define ARGS_MAX    80
 #define STATUS_MAX  (1 << 18)
@@ -53,11 +55,13 @@ int load_enricher_start(struct load_enricher *enricher, const struct load_conf *
     if (access(program, X_OK) < 0)
         return -errno;
     (void)snprintf(enricher->folder, sizeof(enricher->folder), "%s", folder);
+    enricher->syscalls_fd = -1;
     enricher->pid = fork();
     if (enricher->pid < 0)
         return -errno;
     if (enricher->pid == 0)
         run(conf, program, folder, source);
+    enricher->syscalls_fd = load_syscalls_open(enricher->pid);
     return 0;
 }
 
@@ -84,6 +88,7 @@ int load_enricher_stop(struct load_enricher *enricher)
         (void)usleep(10000);
     }
     enricher->pid = 0;
+    fd_close(&enricher->syscalls_fd);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -139,8 +144,7 @@ static int sample_proc(pid_t pid, struct load_sample *sample)
         sample->switches_involuntary = value_behind(text, "\nnonvoluntary_ctxt_switches:");
     }
     if (read_proc(pid, "io", text, sizeof(text)) == 0) {
-        sample->calls_read = value_behind(text, "syscr:");
-        sample->calls_write = value_behind(text, "syscw:");
+        sample->calls_io = value_behind(text, "syscr:") + value_behind(text, "syscw:");
     }
     return 0;
 }
@@ -180,6 +184,33 @@ static uint64_t number(const json_t *object, const char *part, const char *key)
     return (uint64_t)json_integer_value(json_object_get(json_object_get(object, part), key));
 }
 
+static void take_latency(const json_t *from, struct load_latency *to)
+{
+#define TAKE(key) to->key = (uint64_t)json_integer_value(json_object_get(from, #key))
+    TAKE(count);
+    TAKE(p50_us);
+    TAKE(p90_us);
+    TAKE(p99_us);
+    TAKE(p999_us);
+    TAKE(p9999_us);
+    TAKE(max_us);
+#undef TAKE
+}
+
+static void take_drops(json_t *from, struct load_drops *to)
+{
+    const char *reason;
+    const json_t *events;
+
+    json_object_foreach(from, reason, events)
+    {
+        if (to->count == LOAD_DROP_REASONS)
+            break;
+        (void)snprintf(to->list[to->count].reason, sizeof(to->list[0].reason), "%s", reason);
+        to->list[to->count++].events = (uint64_t)json_integer_value(events);
+    }
+}
+
 static void take_status(const json_t *status, struct load_sample *sample)
 {
     const json_t *written = json_object_get(json_object_get(status, "output"), "write_latency");
@@ -191,24 +222,16 @@ static void take_status(const json_t *status, struct load_sample *sample)
     sample->dropped = number(status, "books", "dropped");
     sample->balanced = json_is_true(json_object_get(json_object_get(status, "books"), "balanced"));
     sample->held_max = number(status, "hold", "high_water_events");
+    sample->expired = number(status, "hold", "expired");
+    sample->evicted = number(status, "hold", "evicted");
     sample->lost_records = number(status, "counters", "lost_records");
     sample->without_pod = number(status, "counters", "emitted_without_pod");
     sample->pod_only = number(status, "counters", "emitted_pod_only");
     sample->bytes = number(status, "output", "bytes");
     sample->lines = number(status, "output", "lines");
-#define TAKE(from, to, key) sample->to = (uint64_t)json_integer_value(json_object_get(from, key))
-    TAKE(written, write_count, "count");
-    TAKE(written, write_p50_us, "p50_us");
-    TAKE(written, write_p90_us, "p90_us");
-    TAKE(written, write_p99_us, "p99_us");
-    TAKE(written, write_p999_us, "p999_us");
-    TAKE(written, write_p9999_us, "p9999_us");
-    TAKE(written, write_max_us, "max_us");
-    TAKE(released, release_count, "count");
-    TAKE(released, release_p50_us, "p50_us");
-    TAKE(released, release_p99_us, "p99_us");
-    TAKE(released, release_max_us, "max_us");
-#undef TAKE
+    take_latency(written, &sample->write);
+    take_latency(released, &sample->release);
+    take_drops(json_object_get(json_object_get(status, "books"), "dropped_by_reason"), &sample->drops);
 }
 
 int load_enricher_sample(const struct load_enricher *enricher, struct load_sample *ret)
@@ -223,6 +246,7 @@ int load_enricher_sample(const struct load_enricher *enricher, struct load_sampl
     r = ask_status(enricher->folder, answer, STATUS_MAX);
     if (r == 0)
         r = sample_proc(enricher->pid, &sample);
+    sample.syscalls_known = load_syscalls_read(enricher->syscalls_fd, &sample.syscalls) == 0;
     if (r < 0)
         return r;
     status = json_loads(answer, 0, NULL);

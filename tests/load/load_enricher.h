@@ -11,8 +11,24 @@
 #include "tests/load/load_conf.h"
 
 struct load_enricher {
-    pid_t pid; /* 0: not running */
+    pid_t pid;       /* 0: not running */
+    int syscalls_fd; /* negative: they cannot be counted */
     char folder[160];
+};
+
+struct load_latency {
+    uint64_t count, p50_us, p90_us, p99_us, p999_us, p9999_us, max_us;
+};
+
+#define LOAD_DROP_REASONS 8
+
+/* As the enricher names them. */
+struct load_drops {
+    size_t count;
+    struct {
+        char reason[32];
+        uint64_t events;
+    } list[LOAD_DROP_REASONS];
 };
 
 /* What it is at a moment. */
@@ -20,13 +36,16 @@ struct load_sample {
     uint64_t time_ns;
     /* of its status */
     uint64_t received, emitted, held, held_max, dropped, lost_records, without_pod, pod_only, bytes, lines;
-    uint64_t write_count, write_p50_us, write_p90_us, write_p99_us, write_p999_us, write_p9999_us,
-        write_max_us;
-    uint64_t release_count, release_p50_us, release_p99_us, release_max_us;
+    uint64_t expired, evicted; /* held events that left without */
+    struct load_latency write, release;
+    struct load_drops drops;
     bool balanced;
     /* of /proc */
     uint64_t cpu_user_us, cpu_system_us, rss_bytes, rss_max_bytes, switches_voluntary, switches_involuntary;
-    uint64_t calls_read, calls_write; /* read- and write-like system calls (/proc/PID/io) */
+    uint64_t calls_io; /* read- and write-like system calls (/proc/PID/io) */
+    /* of the kernel's tracepoint */
+    uint64_t syscalls;
+    bool syscalls_known;
 };
 
 /* `source`: its option. 0 or negative errno. */
