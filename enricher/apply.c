@@ -423,6 +423,18 @@ static const struct process *find_for_text(
                : process_table_find(&pipeline->processes, record->tgid, record->start_ns);
 }
 
+/* A normalised line has the exec_id, most often no more. */
+static void prefetch_names(const struct process *process)
+{
+    __builtin_prefetch(process->head);
+    if (process->container)
+        __builtin_prefetch(&process->container->pod);
+    if (process->parent) {
+        __builtin_prefetch(process->parent);
+        __builtin_prefetch((const char *)process->parent + sizeof(struct process) - 1);
+    }
+}
+
 static void prefetch_own_text(const struct process *process)
 {
     prefetch_bytes(process->head, process->head_size);
@@ -436,6 +448,10 @@ void pipeline_prefetch_text(const struct pipeline *pipeline, const struct record
 
     if (!process)
         return;
+    if (pipeline->emit->normaliser) {
+        prefetch_names(process);
+        return;
+    }
     prefetch_own_text(process);
     if (process->parent)
         __builtin_prefetch(process->parent);
@@ -445,7 +461,7 @@ void pipeline_prefetch_text(const struct pipeline *pipeline, const struct record
 
 void pipeline_prefetch_context(const struct pipeline *pipeline, const struct record_header *record)
 {
-    const struct process *process = find_for_text(pipeline, record);
+    const struct process *process = pipeline->emit->normaliser ? NULL : find_for_text(pipeline, record);
 
     if (!process)
         return;

@@ -93,7 +93,7 @@ char *emit_put_own_pod_fields(char *to, const struct process *process, const str
     return PUT(to, "\",");
 }
 
-static size_t process_bound(const struct process *process, const struct container *container, bool whole)
+size_t emit_process_bound(const struct process *process, const struct container *container, bool whole)
 {
     size_t image = !process->image ? 0 : whole ? process->image->size : process->image->short_size;
 
@@ -252,18 +252,18 @@ struct emit_layout emit_lay_out(
     const struct event *event, const struct container *parent_container, size_t overhead, size_t hook_bound)
 {
     const struct process *process = event->process, *parent = process->parent;
-    size_t own = process_bound(process, event->container, true), room = OUTPUT_LINE_MAX - overhead;
-    size_t parents = parent ? process_bound(parent, parent_container, true) : 0;
+    size_t own = emit_process_bound(process, event->container, true), room = OUTPUT_LINE_MAX - overhead;
+    size_t parents = parent ? emit_process_bound(parent, parent_container, true) : 0;
     size_t least = hook_bound < RENDER_HOOK_MIN ? hook_bound : RENDER_HOOK_MIN;
     struct emit_layout layout = {.hook_room = hook_bound, .whole = true, .parent_whole = true};
 
     if (own + parents + hook_bound > room && parent) {
         layout.parent_whole = false;
-        parents = process_bound(parent, parent_container, false);
+        parents = emit_process_bound(parent, parent_container, false);
     }
     if (own + parents + least > room) {
         layout.whole = false;
-        own = process_bound(process, event->container, false);
+        own = emit_process_bound(process, event->container, false);
     }
     if (own + parents + hook_bound > room && hook_bound)
         layout.hook_room = room - own - parents;

@@ -23,6 +23,8 @@ struct emit_layout {
 
 struct emit_layout emit_lay_out(
     const struct event *event, const struct container *parent_container, size_t overhead, size_t hook_bound);
+/* What the object of a process takes at most; not `whole`: without its arguments. */
+size_t emit_process_bound(const struct process *process, const struct container *container, bool whole);
 const char *emit_event_name(const struct event *event);
 /* A whole object. */
 char *emit_put_process(const struct emit *emit, char *to, const struct process *process,

@@ -222,18 +222,29 @@ static int define_process_anew(
     process->definition = commit_definition(emit, line, put_process(emit, line, process, container));
     process->defined_container = container ? container->definition : 0;
     process->defined_own = own;
+    process->defined_bytes = (uint32_t)emit_process_bound(process, container, true);
     return 0;
+}
+
+static inline bool is_defined(
+    const struct emit *emit, const struct process *process, const struct container *container, uint32_t own)
+{
+    return process->definition > emit->normaliser->base && process->defined_own == own &&
+           process->defined_container == (container ? container->definition : 0);
+}
+
+static inline uint32_t own_key_of(const struct process *process, const struct container *container)
+{
+    return container ? own_key(process, container) : OWN_KEY_NONE;
 }
 
 static int define_process(struct emit *emit, struct process *process, struct container *container)
 {
-    uint32_t own = container ? own_key(process, container) : OWN_KEY_NONE;
-    uint64_t in = container ? container->definition : 0;
+    uint32_t own = own_key_of(process, container);
 
-    if (process->definition > emit->normaliser->base && process->defined_container == in &&
-        process->defined_own == own)
+    if (is_defined(emit, process, container, own) || !process->head)
         return 0;
-    return process->head ? define_process_anew(emit, process, container, own) : 0;
+    return define_process_anew(emit, process, container, own);
 }
 
 /* Pieces begin with a comma where they are not empty. */
@@ -270,11 +281,35 @@ static bool is_named(const struct process *process, bool whole)
     return whole && process->head; /* N4 */
 }
 
-/* All that the event names. */
-static int define(struct emit *emit, const struct event *event, const struct emit_layout *layout)
+/* All processes of the event are defined as they are now: what they take is known without a look at their text. */
+static bool lay_out_defined(
+    const struct emit *emit, const struct event *event, size_t hook_bound, struct emit_layout *ret)
+{
+    const struct process *process = event->process, *parent = process->parent;
+    size_t bytes = EMIT_LINE_OVERHEAD + emit->node_json_size + hook_bound + process->defined_bytes;
+
+    if (!is_defined(emit, process, event->container, own_key_of(process, event->container)))
+        return false;
+    if (parent) {
+        if (!is_defined(emit, parent, parent->container, own_key_of(parent, parent->container)))
+            return false;
+        bytes += parent->defined_bytes;
+    }
+    *ret = (struct emit_layout){.bytes = bytes, .hook_room = hook_bound, .whole = true, .parent_whole = true};
+    return bytes <= OUTPUT_LINE_MAX;
+}
+
+/* Room for the event, and all that it names. */
+static int define(struct emit *emit, const struct event *event, size_t hook_bound, struct emit_layout *layout)
 {
     struct process *parent = event->process->parent;
-    int r = layout->whole ? define_process(emit, event->process, event->container) : 0;
+    int r;
+
+    if (lay_out_defined(emit, event, hook_bound, layout))
+        return event->policy ? define_hook(emit, event->policy) : 0;
+    *layout = emit_lay_out(
+        event, parent ? parent->container : NULL, EMIT_LINE_OVERHEAD + emit->node_json_size, hook_bound);
+    r = layout->whole ? define_process(emit, event->process, event->container) : 0;
 
     if (r == 0 && parent && layout->parent_whole)
         r = define_process(emit, parent, parent->container);
@@ -336,19 +371,17 @@ static char *put_line(struct emit *emit, char *to, const struct event *event,
 
 int emit_normalised_event(struct emit *emit, const struct event *event, uint64_t now_ns)
 {
-    const struct process *parent = event->process->parent;
     struct render_hook hook = {.record = (const struct record_hook *)event->record,
         .policy = event->policy,
         .own_fields = emit->render.options->own_fields,
         .selector_undecided = event->selector_undecided};
-    const struct emit_layout layout = emit_lay_out(event, parent ? parent->container : NULL,
-        EMIT_LINE_OVERHEAD + emit->node_json_size, event->policy ? render_hook_bound(&hook) : 0);
+    struct emit_layout layout = {0};
     int r = emit_normalised_begin(emit, now_ns);
     char *line, *to;
     bool cut = false;
 
     if (r == 0)
-        r = define(emit, event, &layout);
+        r = define(emit, event, event->policy ? render_hook_bound(&hook) : 0, &layout);
     line = r == 0 ? output_reserve(emit->output, layout.bytes) : NULL;
     if (!line)
         return -EAGAIN;

@@ -48,7 +48,8 @@ struct process {
     bool exit_told; /* its EXIT has been an event; exited_ns alone may be a conclusion */
     bool in_init_tree;
     bool inherited;             /* container taken from the parent, its own cgroup being unknown */
-    uint32_t defined_own;       /* what its definition says of the container's state, */
+    uint32_t defined_bytes;     /* what its object takes at most in a full line, by its definition, */
+    uint32_t defined_own;       /* what that says of the container's state, */
     uint64_t defined_container; /* and which of the container's definitions it names */
     uint64_t definition;        /* emit_normalised.h; 0: none */
     uint16_t head_size, exec_id_size;

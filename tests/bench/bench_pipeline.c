@@ -3,7 +3,8 @@
  * From queue to file, on one core: tables of 100,000 processes in 300 containers whose Pods are known (bench_stage.h). CPU of the whole process, kernel included. Prints nanoseconds and
  * bytes an event.
  *
- *   bench-pipeline [SECONDS a round, default 2] [FOLDER for the file, default /tmp; -: no file] [KIND: only those whose name begins so] [epoll]
+ *   bench-pipeline [SECONDS a round, default 2] [FOLDER for the file, default /tmp; -: no file] [KIND: only those whose name begins so] [uring|epoll]
+ *                  [full|normalised] [PROCESSES that events are of, default all] [MEBIBYTES of a file, default 64]
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #define ROUNDS 5
 
 static struct stage stage;
-static uint32_t next_tgid;
+static uint32_t next_tgid, processes = STAGE_PROCESSES;
 
 enum kind {
     KIND_FORK_EXIT,
@@ -105,7 +106,7 @@ static unsigned produce_chunk(enum kind kind, unsigned *seed)
         uint32_t who;
 
         *seed = *seed * 1664525u + 1013904223u;
-        who = (*seed >> 4) % STAGE_PROCESSES;
+        who = (*seed >> 4) % processes;
         if (kind == KIND_FORK_EXIT || kind == KIND_CHURN) {
             count += produce_life(kind == KIND_CHURN, who);
             continue;
@@ -160,9 +161,13 @@ int main(int argc, char **argv)
     const struct stage_options options = {.folder = argc > 2 ? argv[2] : "/tmp",
         .loop = argc > 4 && !strcmp(argv[4], "epoll") ? LOOP_EPOLL : LOOP_AUTO,
         .hold_fd = -1,
+        .rotate_bytes = argc > 7 ? strtoull(argv[7], NULL, 10) << 20 : 0,
+        .normalised = argc > 5 && !strcmp(argv[5], "normalised"),
         .hold = {.max_events = 1000, .max_bytes = 1 << 20}};
     const struct counters *counters = &stage.pipeline.counters;
 
+    if (argc > 6)
+        processes = 1 + ((uint32_t)strtoul(argv[6], NULL, 10) - 1) % STAGE_PROCESSES;
     stage_open(&stage, &options);
     stage_make_cgroups(&stage);
     stage_tell_pods(&stage);

@@ -42,14 +42,18 @@ static uint64_t cpu_ns(clockid_t whose)
     return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void open_output(struct stage *stage, const char *folder)
+static void open_output(struct stage *stage, const struct stage_options *asked)
 {
     struct output_options options = OUTPUT_OPTIONS_DEFAULT;
 
-    if (strcmp(folder, "-") != 0)
-        (void)snprintf(stage->path, sizeof(stage->path), "%s/podkin-bench-%d.json", folder, (int)getpid());
+    if (strcmp(asked->folder, "-") != 0)
+        (void)snprintf(
+            stage->path, sizeof(stage->path), "%s/podkin-bench-%d.json", asked->folder, (int)getpid());
     options.path = stage->path[0] ? stage->path : NULL;
     options.rotate_keep = 1;
+    options.sections = asked->normalised;
+    if (asked->rotate_bytes)
+        options.rotate_bytes = asked->rotate_bytes;
     stage_must("output", output_new(&stage->output, stage->loop, &options));
 }
 
@@ -73,6 +77,8 @@ static void open_pipeline(struct stage *stage, const struct stage_options *optio
     stage_must("hold", hold_new(&stage->hold, options->hold_fd, &options->hold));
     stage_must("emit",
         emit_init(&stage->emit, &stage->render, stage->output, "01234567-89ab-cdef-0123-456789abcdef"));
+    if (options->normalised)
+        stage_must("format", emit_normalise(&stage->emit));
     stage->pipeline = (struct pipeline){.options = &stage->options,
         .pods = stage->pods,
         .hold = stage->hold,
@@ -87,7 +93,7 @@ void stage_open(struct stage *stage, const struct stage_options *options)
 
     *stage = (struct stage){0};
     stage_must("loop", loop_new(&stage->loop, options->loop, NULL));
-    open_output(stage, options->folder);
+    open_output(stage, options);
     open_pipeline(stage, options);
     stage_must("queue", queue_producer_new(&stage->producer, QUEUE_BYTES));
     queue_producer_get_fds(stage->producer, &fds);

@@ -37,6 +37,8 @@ struct stage_options {
     enum loop_kind loop;
     int hold_fd; /* memfd of the hold store, -1: one of its own */
     struct hold_limits hold;
+    bool normalised;       /* else full lines */
+    uint64_t rotate_bytes; /* 0: the default */
 };
 
 /* What something took: of all threads (io_uring may write in a worker of the kernel's), of this one, and by the clock. */
