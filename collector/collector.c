@@ -292,7 +292,8 @@ static void on_signal(struct collector *c)
         else if (c->hooks)
             policies_read(&c->conf, c->hooks, &c->intake);
         else
-            log_info("SIGHUP: there is nothing to read anew");
+            log_warning("SIGHUP: no policy was there at the start, so what loads them was given up: restart "
+                        "podkin-collector, or set policy-reload = on");
     }
 }
 
@@ -496,7 +497,7 @@ int collector_start(struct collector *c, struct conf *conf)
     r = notify_open(&c->notify); /* later there is no socket to be had */
     if (r < 0)
         log_warning("cannot talk to the service manager: %s", strerror(-r));
-    r = c->conf.sandbox ? confine_collector(policies_are_used(&c->conf)) : 0;
+    r = c->conf.sandbox ? confine_collector(c->hooks != NULL) : 0;
     if (r < 0)
         return r; /* said */
     say_ready(c);

@@ -25,10 +25,11 @@
 #define POLICY_DIR_DEFAULT  "/etc/podkin/policies.d"
 #define CONFIG_DEFAULT      "/etc/podkin/collector.conf"
 
+static const char *const policy_reloads[] = {[POLICY_RELOAD_AUTO] = "auto", [POLICY_RELOAD_ON] = "on", NULL};
 static const char *const hook_kinds[] = {
     [PROBE_KIND_AUTO] = "auto", [PROBE_KIND_TP_BTF] = "tp_btf", [PROBE_KIND_RAW_TP] = "raw_tp", NULL};
 
-#define SPEC_COUNT 17
+#define SPEC_COUNT 18
 
 static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
 {
@@ -51,6 +52,9 @@ static void make_specs(struct option_spec specs[SPEC_COUNT], struct conf *conf)
         {"policy-dir", OPTION_STRING, &conf->policy_dir, "DIR",
             "policies for more hooks, *.yaml (" POLICY_DIR_DEFAULT ", if it is there)", NULL, 0, 0},
         {"policy", OPTION_STRINGS, &conf->policies, "FILE", "one policy file more; repeatable", NULL, 0, 0},
+        {"policy-reload", OPTION_CHOICE, &conf->policy_reload, "auto|on",
+            "keep what loads policies, for SIGHUP: when there was one at the start, or always (auto)",
+            policy_reloads, 0, 0},
         {"allow-enforcement", OPTION_BOOL, &conf->allow_enforcement, "on|off",
             "policies may kill, signal and override; else such are refused (off)", NULL, 0, 0},
         {"hook-kind", OPTION_CHOICE, &conf->hook_kind, "KIND",

@@ -9,9 +9,16 @@
 #include "collector/cgroup_hierarchy.h"
 #include "common/options.h"
 
+/* When SIGHUP reads the policies anew: the collector keeps for it what loads them. */
+enum policy_reload {
+    POLICY_RELOAD_AUTO, /* when there was one at the start */
+    POLICY_RELOAD_ON,   /* always */
+};
+
 struct conf {
     char *socket_path, *peer_user, *cgroup_root, *policy_dir, *config;
     struct option_list policies; /* files; with those of policy_dir: policy_set.h */
+    int policy_reload;           /* enum policy_reload */
     bool allow_enforcement;      /* policies may do more than tell */
     uint64_t queue_bytes;        /* a power of two */
     uint64_t ring_bytes;         /* a power of two */

@@ -62,7 +62,10 @@ static bool is_of_faulty_file(const struct policy *policy, void *arg)
 
 bool policies_are_used(const struct conf *conf)
 {
-    return conf->policy_dir || conf->policies.count > 0;
+    if (conf->policies.count > 0)
+        return true;
+    return conf->policy_dir &&
+           (conf->policy_reload == POLICY_RELOAD_ON || policy_set_has_files(conf->policy_dir));
 }
 
 void policies_read(const struct conf *conf, struct hooks *hooks, struct intake *intake)

@@ -5,7 +5,7 @@
 #include "collector/hooks.h"
 #include "collector/intake.h"
 
-/* Whether the configuration asks for any. */
+/* Whether there are any now, or may come to be while the collector runs (--policy-reload on): what loads them is opened, and kept. */
 bool policies_are_used(const struct conf *conf);
 
 /* Reads the files and brings `hooks` to what they say: those that are new, changed or gone; the others are not touched. A file with a fault, and a policy that this kernel

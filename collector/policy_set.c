@@ -94,6 +94,16 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort: the order must not depend on the locale */
 }
 
+bool policy_set_has_files(const char *folder)
+{
+    CLEANUP_FREE struct dirent **entries = NULL;
+    int count = scandir(folder, &entries, is_policy_file, NULL);
+
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    return count > 0;
+}
+
 static void read_folder(struct set *set, const char *folder, bool missing_ok)
 {
     CLEANUP_FREE struct dirent **entries = NULL;

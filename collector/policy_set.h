@@ -15,6 +15,9 @@ struct policy_set_options {
     bool allow_enforcement;          /* else policies that do more than tell are left out, which is told */
 };
 
+/* Whether the folder has any file that would be read. */
+bool policy_set_has_files(const char *folder);
+
 /* Each thing that was left out is told. 0, or -EINVAL when there was one; *ret has the rest either way. */
 int policy_set_read(
     struct policy_list *ret, const struct policy_set_options *options, policy_fault_fn on_fault, void *arg);

@@ -163,9 +163,12 @@ for side in collector enricher; do
     watchdog=$(show $side WatchdogTimestampMonotonic)
     eval "watchdog_$side=$watchdog"
 done
-# A folder for policies is there, and may get some: what loads them stays.
+# The folder for policies is empty: what loads them goes, and cannot be gained again.
+equal 'collector: CapBnd: CAP_BPF and CAP_PERFMON alone' "$(process collector CapBnd)" 000000c000000000
+for set in CapEff CapPrm; do
+    equal "collector: $set: none" "$(process collector $set)" 0000000000000000
+done
 for set in CapEff CapPrm CapBnd; do
-    equal "collector: $set: CAP_BPF and CAP_PERFMON alone" "$(process collector $set)" 000000c000000000
     equal "enricher: $set: none" "$(process enricher $set)" 0000000000000000
 done
 equal 'neither hands on a capability' "$(process collector CapInh)$(process collector CapAmb)$(process enricher CapInh)$(process enricher CapAmb)" "$(printf '%064d' 0)"
@@ -208,11 +211,19 @@ hooked() {
 }
 install -m 0644 /usr/share/podkin/policies/mounts.yaml /etc/podkin/policies.d/
 check 'a policy is added' systemctl reload podkin-collector
-check 'it is in force without a restart and without another capability' until_true 60 says 'policies: 1 loaded'
+check 'the collector says that it cannot load the first' until_true 60 says 'SIGHUP: no policy was there at the start'
+check 'with a restart it can' systemctl restart podkin-collector
+check 'it is in force' until_true 60 says 'policies: 1 loaded'
+for set in CapEff CapPrm CapBnd; do
+    equal "collector with a policy: $set: CAP_BPF and CAP_PERFMON alone" "$(process collector $set)" 000000c000000000
+done
+install -m 0644 /usr/share/podkin/policies/ptrace.yaml /etc/podkin/policies.d/
+check 'another one is added' systemctl reload podkin-collector
+check 'it is in force without a restart' until_true 60 says 'policies: 1 loaded, 0 unloaded, 1 kept'
 # shellcheck disable=SC2016 # of the inner shell
 sh -c 'echo $$ >"$1/cgroup.procs"; mount -t tmpfs none /mnt; umount /mnt' sh "$cgroup"
 check 'its events are in the log, with the Pod' until_true 30 hooked
-rm /etc/podkin/policies.d/mounts.yaml
+rm /etc/podkin/policies.d/mounts.yaml /etc/podkin/policies.d/ptrace.yaml
 systemctl reload podkin-collector
 
 # ---- killed ---------------------------------------------------------------------------------------------------
@@ -287,7 +298,7 @@ cp /payload/systemd/podkin-collector.service.d/kprobes.conf /etc/systemd/system/
 systemctl daemon-reload
 check 'with kprobes.conf the collector starts' systemctl restart podkin-collector
 equal 'with kprobes.conf it may gain CAP_SYS_ADMIN' "$(process collector CapBnd)" 000000c000200000
-equal 'with kprobes.conf CAP_SYS_ADMIN is given up after the start' "$(process collector CapEff)" 000000c000000000
+equal 'with kprobes.conf CAP_SYS_ADMIN is given up after the start, and the others, as there is no policy' "$(process collector CapEff)" 0000000000000000
 systemd-analyze security --no-pager podkin-collector.service >"$results/security-kprobes"
 note "exposure with kprobes.conf: $(sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p' "$results/security-kprobes")"
 rm -r /etc/systemd/system/podkin-collector.service.d

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "collector/probe.h"
 #include "common/cleanup.h"
+#include "tests/unit/shipped_conf.h"
 
 Test(conf, users_are_found_by_name_and_number)
 {
@@ -71,4 +73,29 @@ Test(conf, each_mistake_is_one_line_that_names_the_option)
         cr_assert_null(strchr(error, '\n'));
         conf_deinit(&conf);
     }
+}
+
+Test(conf, shipped_file_shows_the_defaults)
+{
+    static const char *const examples[] = {"record", "cgroup-root", "policy-dir", "peer-user", NULL};
+    char file[] = "/tmp/podkin-conf-XXXXXX", option[64], error[OPTIONS_ERROR_MAX];
+    struct conf shipped, none;
+
+    (void)close(mkstemp(file));
+    (void)snprintf(option, sizeof(option), "--config=%s", file);
+    cr_expect_eq(shipped_defaults("collector.conf", examples, file), 9, "as many keys as there are");
+    cr_assert_eq(read_conf(&shipped, option, NULL, error), 0, "%s", error);
+    cr_assert_eq(read_conf(&none, NULL, NULL, error), 0, "%s", error);
+    cr_expect_str_eq(shipped.socket_path, none.socket_path);
+    cr_expect_eq(shipped.policy_reload, none.policy_reload);
+    cr_expect_eq(shipped.allow_enforcement, none.allow_enforcement);
+    cr_expect_eq(shipped.queue_bytes, none.queue_bytes);
+    cr_expect_eq(shipped.ring_bytes, none.ring_bytes);
+    cr_expect_eq(shipped.hook_kind, none.hook_kind);
+    cr_expect_eq(shipped.cgroup_hierarchy, none.cgroup_hierarchy);
+    cr_expect_eq(shipped.record_max_bytes, none.record_max_bytes);
+    cr_expect_eq(shipped.sandbox, none.sandbox);
+    conf_deinit(&shipped);
+    conf_deinit(&none);
+    (void)unlink(file);
 }

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "enricher/loop.h"
+#include "tests/unit/shipped_conf.h"
 
 /* Longer than the 108 bytes of an address. */
 #define TEN       "ten bytes/"
@@ -309,4 +310,37 @@ Test(conf, deinit_can_be_called_twice)
     conf_deinit(&conf);
     cr_expect_null(conf.node_name);
     cr_expect_eq(conf.sources.count, 0);
+}
+
+Test(conf, shipped_file_shows_the_defaults)
+{
+    static const char *const examples[] = {
+        "source", "token-file", "ca-file", "client-cert", "client-key", "node-name", "metrics-listen", NULL};
+    struct conf shipped;
+
+    cr_expect_eq(shipped_defaults("enricher.conf", examples, file), 21, "as many keys as there are");
+    cr_assert_eq(init("--config", file, NULL), 0, "%s", error);
+    shipped = conf;
+    write_file("");
+    cr_assert_eq(init("--config", file, NULL), 0, "%s", error);
+    cr_expect_str_eq(shipped.socket, conf.socket);
+    cr_expect_str_eq(shipped.events_socket, conf.events_socket);
+    cr_expect_eq(shipped.insecure, conf.insecure);
+    cr_expect_eq(shipped.format, conf.format);
+    cr_expect_eq(shipped.rotate_bytes, conf.rotate_bytes);
+    cr_expect_eq(shipped.rotate_age_ns, conf.rotate_age_ns);
+    cr_expect_eq(shipped.rotate_keep, conf.rotate_keep);
+    cr_expect_eq(memcmp(&shipped.pipeline, &conf.pipeline, sizeof(conf.pipeline)), 0, "hold-timeout …");
+    cr_expect_eq(memcmp(&shipped.hold, &conf.hold, sizeof(conf.hold)), 0, "hold-max-events, hold-max-bytes");
+    cr_expect_eq(shipped.pod_grace_ns, conf.pod_grace_ns);
+    cr_expect_eq(shipped.own_events, conf.own_events);
+    cr_expect_eq(shipped.own_fields, conf.own_fields);
+    cr_expect_eq(shipped.credentials, conf.credentials);
+    cr_expect_eq(shipped.namespaces, conf.namespaces);
+    cr_expect_eq(shipped.capabilities, conf.capabilities);
+    cr_expect_eq(shipped.annotations, conf.annotations);
+    cr_expect_eq(shipped.loop, conf.loop);
+    cr_expect_eq(shipped.sandbox, conf.sandbox);
+    cr_expect_eq(shipped.log_level, conf.log_level);
+    conf_deinit(&shipped);
 }
