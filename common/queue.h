@@ -116,12 +116,14 @@ void queue_consumer_release(struct queue_consumer *q, uint64_t position);
  */
 int queue_consumer_new_follower(
     struct queue_consumer **ret, struct queue_consumer *leader, int wake_leader_fd);
+bool queue_consumer_has_followers(const struct queue_consumer *q);
 /* Leader: has read; whoever sleeps is woken. Costs a fence, and nothing without followers. */
 void queue_consumer_wake_followers(struct queue_consumer *leader);
 /* Leader: gives back what all have released by now; asleep, it will be told of more. */
 void queue_consumer_gather(struct queue_consumer *leader);
 /* queue_consumer_next() goes no further than `position`, the end of a record that was published; UINT64_MAX: to the end. */
 void queue_consumer_set_limit(struct queue_consumer *q, uint64_t position);
+bool queue_consumer_at_limit(const struct queue_consumer *q);
 
 /* Sleep protocol: announce, then look once more (Q5). true: may wait on the doorbell. */
 bool queue_consumer_sleep_begin(struct queue_consumer *q);

@@ -255,6 +255,16 @@ bool queue_consumer_has_room(const struct queue_consumer *q)
     return load_tail(q) - q->given <= q->data_bytes / 2;
 }
 
+bool queue_consumer_has_followers(const struct queue_consumer *q)
+{
+    return q->first_follower;
+}
+
+bool queue_consumer_at_limit(const struct queue_consumer *q)
+{
+    return q->position == q->limit;
+}
+
 /* ---- giving back ------------------------------------------------------------------------------------------------ */
 
 static void give_back(struct queue_consumer *q, uint64_t position)
@@ -309,6 +319,8 @@ void queue_consumer_release(struct queue_consumer *q, uint64_t position)
 
 void queue_consumer_gather(struct queue_consumer *leader)
 {
+    if (!leader->first_follower)
+        return;
     if (leader->sleep_ticket % 2 == 1) {
         atomic_store_explicit(&leader->asleep, 1, memory_order_relaxed);
         /* fence [O8]: our store of asleep comes before the loads of released */
@@ -358,8 +370,7 @@ bool queue_consumer_sleep_begin(struct queue_consumer *q)
     /* fence [O3]: our store of sleep_ticket comes before the load of tail; pairs with the fence in ring_sleeper(). */
     atomic_thread_fence(memory_order_seq_cst);
     if (load_tail(q) == q->position) {
-        if (q->first_follower)
-            queue_consumer_gather(q);
+        queue_consumer_gather(q);
         return true;
     }
     queue_consumer_sleep_end(q);

@@ -90,6 +90,9 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"export-capabilities", OPTION_BOOL, &c->capabilities, "on|off", "cap (default off)", NULL, 0, 0},
         {"export-annotations", OPTION_BOOL, &c->annotations, "on|off", "pod_annotations (default off)", NULL,
             0, 0},
+        {"lanes", OPTION_COUNT, &c->lanes, "N",
+            "how many threads events go through, each with a file of its own (default 1)", NULL, 1,
+            CONF_LANES_MAX},
         {"loop", OPTION_CHOICE, &c->loop, "auto|uring|epoll",
             "how to wait: io_uring where the kernel lets us, else epoll (default auto)", loop_choices, 0, 0},
         {"log-level", OPTION_CHOICE, &c->log_level, "error|warning|info|debug",
@@ -202,6 +205,18 @@ static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX]
 
     if (r < 0)
         return r;
+    if (conf->lanes > 1 && conf->output_path && !strcmp(conf->output_path, "-")) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX,
+            "--lanes %llu: expected a file for --output, as each lane writes one of its own",
+            (unsigned long long)conf->lanes);
+        return -EINVAL;
+    }
+    if (conf->lanes > 1 && conf->format == CONF_FORMAT_NORMALISED) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX,
+            "--lanes %llu: expected --format full, as a viewer cannot read the definitions of several lanes",
+            (unsigned long long)conf->lanes);
+        return -EINVAL;
+    }
     if (!conf->client_cert != !conf->client_key) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "--client-cert and --client-key: expected both or none");
         return -EINVAL;
@@ -272,6 +287,7 @@ int conf_init(struct conf *conf, int argc, char **argv, char error[OPTIONS_ERROR
         .log_level = 2,
         .rotate_bytes = UINT64_C(64) << 20,
         .rotate_keep = 5,
+        .lanes = 1,
         .pod_grace_ns = 300 * NS_PER_SEC,
         .hold = {.max_events = 200000, .max_bytes = UINT64_C(128) << 20},
         .pipeline = {.owed = {.container_max = 4096, .total_max = 65536},

@@ -12,6 +12,7 @@
 #include "enricher/render.h"
 #include "enricher/source.h"
 
+#define CONF_LANES_MAX   128
 #define CONF_SOURCES_MAX 4 /* one of each kind */
 
 enum conf_action { CONF_RUN, CONF_CHECK, CONF_HELP, CONF_VERSION };
@@ -28,7 +29,8 @@ struct conf {
     bool own_events, own_fields, annotations, insecure;
     bool action_check, action_help, action_version;
     bool credentials, namespaces, capabilities;
-    bool sandbox; /* what is not needed goes after the start (confine.h) */
+    bool sandbox;   /* what is not needed goes after the start (confine.h) */
+    uint64_t lanes; /* threads that events go through */
     uint64_t rotate_bytes, rotate_keep, rotate_age_ns, pod_grace_ns;
     struct hold_limits hold;
     struct pipeline_options pipeline;

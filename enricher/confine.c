@@ -255,6 +255,20 @@ static int judge(int r, const char *what)
     return r;
 }
 
+static int lacking_is_fine(int r)
+{
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
+int confine_thread(const struct conf *conf)
+{
+    int r = lacking_is_fine(sandbox_begin());
+
+    if (r == 0)
+        r = lacking_is_fine(sandbox_keep_capabilities(0));
+    return r < 0 ? r : lacking_is_fine(limit_files(conf));
+}
+
 int confine_enricher(const struct conf *conf)
 {
     /* Signals to itself alone: abort(3). */

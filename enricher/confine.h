@@ -10,5 +10,7 @@
  */
 struct conf;
 
-/* 0 or negative errno, with a line logged about what failed or what this kernel lacks. */
+/* 0 or negative errno, with a line logged about what failed or what this kernel lacks. System calls are limited for all threads, the rest for this one and those that it makes. */
 int confine_enricher(const struct conf *conf);
+/* All but the system calls, for a thread that is there already. Before the call above. 0 or negative errno; what this kernel lacks is not said again. */
+int confine_thread(const struct conf *conf);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Our side of the collector: attaching and what is taken over then, reading, its end, and the hold store that it keeps for us.
+ * Our side of the collector: attaching and what is taken over then, and its end. The hold store that it keeps for us: stores.c.
  *
  *   attach_due ─► asked ─► attached ─► collector_gone ─► (its queue is read to the end) ─► attach_due
  *                             └─► resync ─► (what was read is durable) ─► attach_due: the same collector, a new snapshot
@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,10 +20,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/queue.h"
-#include "common/record_check.h"
 #include "enricher/loop.h"
-#include "enricher/output.h"
-#include "enricher/snapshot_read.h"
 
 #define ATTACH_TIMEOUT_NS   (10 * NS_PER_SEC)
 #define ATTACH_RETRY_MIN_NS (200 * NS_PER_MS)
@@ -30,99 +28,44 @@
 /* A snapshot costs milliseconds on both sides, and losses come when there are none to spare: not at once, not often. */
 #define RESYNC_DELAY_NS    (2 * NS_PER_SEC)
 #define RESYNC_INTERVAL_NS (30 * NS_PER_SEC)
+/* While several lanes are on their way to a place where they can stop. */
+#define LOOK_NS (2 * NS_PER_MS)
+
+struct snapshot_job {
+    const struct attachment *attachment;
+    bool another, missed;
+};
+
+static void apply_snapshot_to(void *arg, struct lane *lane)
+{
+    const struct snapshot_job *job = arg;
+
+    if (job->another)
+        pipeline_collector_changed(&lane->pipeline);
+    lane_apply_snapshot(lane, job->attachment->snapshot, job->attachment->snapshot_bytes, job->missed);
+}
 
 static void apply_snapshot(struct enricher *e)
 {
-    const enum pipeline_snapshot_pass passes[] = {PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS};
-    bool another = e->epoch_ns && e->epoch_ns != e->attachment.message.epoch_ns, whole = true;
+    bool another = e->epoch_ns && e->epoch_ns != e->attachment.message.epoch_ns;
+    struct snapshot_job job = {&e->attachment, another, another || e->resync};
 
-    if (another)
-        pipeline_collector_changed(&e->lane.pipeline);
-    pipeline_snapshot_begin(&e->lane.pipeline);
-    for (size_t i = 0; i < 2; i++) {
-        struct snapshot_reader reader;
-        const struct record_header *record;
-        int r;
-
-        snapshot_read_init(&reader, e->attachment.snapshot, e->attachment.snapshot_bytes);
-        while ((r = snapshot_read_next(&reader, &record)) > 0)
-            pipeline_snapshot(&e->lane.pipeline, record, passes[i]);
-        whole &= r == 0;
-        if (r < 0 && i == 0)
-            log_warning("snapshot of the running processes is not whole (%s): some will lack their binary",
-                strerror(-r));
-    }
-    if ((another || e->resync) && whole)
-        pipeline_snapshot_missed(&e->lane.pipeline, clock_boot_ns());
+    crew_run(e->crew, &e->lane, apply_snapshot_to, &job);
     e->epoch_ns = e->attachment.message.epoch_ns;
     attachment_drop_snapshot(&e->attachment);
 }
 
-/* ---- the hold store ----------------------------------------------------------------------------------------------- */
-
-/* What a predecessor held comes again, as if from the queue; since then it has waited already. */
-static void on_recovered(void *arg, const struct hold_entry *entry)
-{
-    struct enricher *e = arg;
-    struct pipeline *pipeline = &e->lane.pipeline;
-    const struct record_header *record = hold_entry_record(entry);
-    uint64_t now_ns = clock_boot_ns();
-
-    if (e->lane.recovery_cut)
-        return;
-    if (record_check(record, record->size) < 0) {
-        pipeline->counters.records_malformed++;
-        return;
-    }
-    pipeline->recovering_since_ns = entry->since_ns < now_ns ? entry->since_ns : now_ns;
-    pipeline->recovering_sequence = entry->sequence;
-    while (pipeline_record(pipeline, record, clock_boot_ns()) == -EAGAIN) {
-        output_flush(e->lane.output);
-        if (loop_run_once(e->lane.loop, clock_boot_ns() + NS_PER_SEC) < 0)
-            e->stop = true;
-        if (e->stop) { /* the output takes nothing and we are told to end: the next one takes over */
-            e->lane.recovery_cut = true;
-            return;
-        }
-        (void)release_run(pipeline, clock_boot_ns());
-    }
-    pipeline->recovering_since_ns = 0;
-    pipeline->recovering_sequence = 0;
-    pipeline->counters.events_recovered++;
-}
-
-/* Turns to the store of the collector that we are attached to, so that it outlives us. An earlier one stays in use until it is empty; without
- * the new one the present one does. */
-static void change_hold(struct enricher *e)
-{
-    struct hold *hold = NULL;
-    int64_t recovered;
-    int r;
-
-    if (e->hold_epoch_ns == e->epoch_ns || hold_count(e->lane.hold) > 0)
-        return;
-    e->hold_epoch_ns = e->epoch_ns;
-    if (hold_is(e->lane.hold, e->attachment.hold_fd))
-        return;
-    r = hold_new(&hold, e->attachment.hold_fd, &e->conf->hold);
-    if (r < 0) {
-        log_warning(
-            "the collector's hold store cannot be used (%s): held events would not outlive this process",
-            strerror(-r));
-        return;
-    }
-    (void)hold_free(e->lane.hold);
-    e->lane.hold = e->lane.pipeline.hold = hold;
-    e->lane.hold_mark = 0;
-    hold_defer_pops(hold);
-    recovered = hold_recover(hold, on_recovered, e);
-    if (recovered < 0)
-        log_warning("what an enricher before held cannot be read: %s", strerror((int)-recovered));
-    else if (recovered > 0 && !e->lane.recovery_cut)
-        log_info("%lld held events taken over from the enricher before", (long long)recovered);
-}
-
 /* ---- attaching ---------------------------------------------------------------------------------------------------- */
+
+/* To the end of what was published until now. */
+static void read_on(void *arg, struct lane *lane)
+{
+    (void)arg;
+    lane->drain.at_end = false;
+    if (lane->pausing)
+        queue_consumer_set_limit(lane->queue, UINT64_MAX);
+    lane->pausing = false;
+}
 
 static void on_attachment(void *arg, uint32_t events)
 {
@@ -134,9 +77,9 @@ static void on_attachment(void *arg, uint32_t events)
         e->attach_due = true; /* its answer: taken over in consumer_turn() */
         return;
     }
-    e->collector_gone = true;     /* first to the end of its queue: consumer_turn() */
-    e->lane.drain.at_end = false; /* of what it published until now */
+    e->collector_gone = true; /* first to the end of its queue: consumer_turn() */
     e->resync = false;
+    crew_run(e->crew, &e->lane, read_on, NULL);
 }
 
 static void on_attach_timer(void *arg, uint64_t now_ns)
@@ -145,6 +88,12 @@ static void on_attach_timer(void *arg, uint64_t now_ns)
 
     (void)now_ns;
     e->attach_due = true; /* taking over turns the loop: not in here */
+}
+
+static void on_look_timer(void *arg, uint64_t now_ns)
+{
+    (void)arg; /* being awake is all: consumer_turn() looks */
+    (void)now_ns;
 }
 
 /* Connects, and waits for the answer as for anything else. */
@@ -173,19 +122,43 @@ static int answered(struct enricher *e, char error[ATTACH_ERROR_MAX])
     return -ETIMEDOUT;
 }
 
-static int take_over(struct enricher *e, char error[ATTACH_ERROR_MAX])
+/* A reader for each lane; the crew rests. */
+static int open_queues(struct enricher *e)
 {
     int r = queue_consumer_new(&e->lane.queue, &e->attachment.queue_fds);
 
+    for (size_t i = 1; i < enricher_lane_count(e) && r == 0; i++)
+        r = queue_consumer_new_follower(&enricher_lane(e, i)->queue, e->lane.queue, crew_kick_fd(e->crew));
+    return r;
+}
+
+static void start_reading(void *arg, struct lane *lane)
+{
+    _Atomic int *result = arg;
+    int r = drain_attach(&lane->drain, lane->queue);
+
+    if (r < 0)
+        atomic_store_explicit(result, r, memory_order_relaxed);
+}
+
+static int take_over(struct enricher *e, char error[ATTACH_ERROR_MAX])
+{
+    _Atomic int started = 0;
+    int r;
+
+    crew_rest(e->crew);
+    r = open_queues(e);
+    crew_go(e->crew);
     if (r < 0) {
         (void)snprintf(
             error, ATTACH_ERROR_MAX, "%s: the queue is not one: %s", e->conf->socket, strerror(-r));
         return r;
     }
     apply_snapshot(e);
-    change_hold(e);
+    stores_change(e);
     books_attach(e);
-    r = drain_attach(&e->lane.drain, e->lane.queue);
+    crew_run(e->crew, &e->lane, start_reading, &started);
+    r = started;
     if (r == 0)
         r = loop_poll_start(e->lane.loop, &e->attachment_poll, e->attachment.socket_fd, POLLIN | POLLHUP);
     if (r < 0)
@@ -201,15 +174,39 @@ static int attach(struct enricher *e, char error[ATTACH_ERROR_MAX])
     return r < 0 ? r : take_over(e, error);
 }
 
+static void stop_reading(void *arg, struct lane *lane)
+{
+    (void)arg;
+    if (lane->drain.queue)
+        (void)drain_settle(&lane->drain);
+    if (lane->of.index > 0)
+        drain_detach(&lane->drain);
+    lane->pausing = false;
+}
+
+/* The followers first: what they have released is given back by their leader. */
+static void close_queues(struct enricher *e)
+{
+    crew_run(e->crew, &e->lane, stop_reading, NULL);
+    crew_rest(e->crew);
+    if (e->lane.queue)
+        queue_consumer_gather(e->lane.queue);
+    for (size_t i = 1; i < enricher_lane_count(e); i++)
+        enricher_lane(e, i)->queue = queue_consumer_free(enricher_lane(e, i)->queue);
+    crew_go(e->crew);
+    drain_detach(&e->lane.drain);
+    e->lane.queue = queue_consumer_free(e->lane.queue);
+}
+
 void consumer_detach(struct enricher *e)
 {
     loop_poll_stop(e->lane.loop, &e->attachment_poll);
     fd_close(&e->asked_fd);
-    drain_detach(&e->lane.drain);
-    e->lane.queue = queue_consumer_free(e->lane.queue);
+    close_queues(e);
     attachment_deinit(&e->attachment);
     e->attached_ns = 0;
     e->collector_gone = false;
+    e->queue_broken = false;
 }
 
 static void try_attach(struct enricher *e)
@@ -249,6 +246,7 @@ void consumer_init(struct enricher *e)
 {
     e->attachment_poll = (struct loop_poll){.fn = on_attachment, .arg = e, .fd = -1};
     e->attach_timer = (struct loop_timer){.fn = on_attach_timer, .arg = e};
+    e->look_timer = (struct loop_timer){.fn = on_look_timer, .arg = e};
     e->asked_fd = -1;
     e->attach_due = true;
     e->attach_timeout_ns = ATTACH_TIMEOUT_NS;
@@ -257,20 +255,6 @@ void consumer_init(struct enricher *e)
 }
 
 /* ---- each turn ---------------------------------------------------------------------------------------------------- */
-
-bool consumer_read(struct enricher *e)
-{
-    if (!e->resync)
-        return drain_run(&e->lane.drain);
-    (void)drain_settle(&e->lane.drain);
-    return false;
-}
-
-/* Everything that points into the queue is done with. */
-static bool may_leave_queue(const struct enricher *e)
-{
-    return !drain_is_blocked(&e->lane.drain) && !pipeline_is_blocked(&e->lane.pipeline);
-}
 
 static bool wants_resync(const struct enricher *e, uint64_t now_ns)
 {
@@ -288,24 +272,65 @@ static bool leave(struct enricher *e, const char *why)
     return true;
 }
 
+/* All lanes stop at the same place, so that the next attachment can go on there: where the first of them is. */
+static void begin_resync(struct enricher *e)
+{
+    uint64_t furthest = 0;
+
+    crew_rest(e->crew);
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        uint64_t position = queue_consumer_position(enricher_lane(e, i)->queue);
+
+        furthest = position > furthest ? position : furthest;
+    }
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        queue_consumer_set_limit(enricher_lane(e, i)->queue, furthest);
+        enricher_lane(e, i)->pausing = true;
+    }
+    crew_go(e->crew);
+    e->resync = true;
+}
+
+static bool has_read_enough(const struct enricher *e, const struct lane *lane)
+{
+    if (e->resync)
+        return queue_consumer_at_limit(lane->queue);
+    return lane->drain.at_end || lane->drain.broken;
+}
+
+/* What is not durable yet would come again from the next collector, which goes on where we released. */
+static bool may_leave_queue(struct enricher *e)
+{
+    bool may = true;
+
+    crew_rest(e->crew);
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        may &= has_read_enough(e, enricher_lane(e, i)) && lane_is_done_with_queue(enricher_lane(e, i));
+    crew_go(e->crew);
+    return may;
+}
+
 static bool turn_attached(struct enricher *e)
 {
-    if (!may_leave_queue(e))
+    e->queue_broken |= e->lane.drain.broken;
+    if (!e->collector_gone && !e->resync && wants_resync(e, clock_boot_ns()))
+        begin_resync(e);
+    if (!e->resync && !e->queue_broken && !e->collector_gone)
         return false;
-    if (!e->collector_gone && wants_resync(e, clock_boot_ns()))
-        e->resync = true;
-    if (e->resync && drain_settle(&e->lane.drain))
+    if (!may_leave_queue(e)) {
+        if (e->crew) /* of our own lane we are woken */
+            loop_timer_arm(e->lane.loop, &e->look_timer, clock_boot_ns() + LOOK_NS);
+        return false;
+    }
+    if (e->resync)
         return leave(e, "records were lost: what runs is looked at anew");
-    if (e->lane.drain.broken && drain_settle(&e->lane.drain)) {
+    if (e->queue_broken) {
         (void)leave(e, "the collector's queue is broken: what is in it cannot be read");
         e->attach_due = false;
         loop_timer_arm(e->lane.loop, &e->attach_timer, clock_boot_ns() + ATTACH_RETRY_MAX_NS);
         return false;
     }
-    /* What is not durable yet would come again from the next collector, which goes on where we released. */
-    if (e->collector_gone && e->lane.drain.at_end && drain_settle(&e->lane.drain))
-        return leave(e, "the collector has gone; its queue was read to the end");
-    return false; /* what is still to be written wakes us when it is */
+    return leave(e, "the collector has gone; its queue was read to the end");
 }
 
 bool consumer_turn(struct enricher *e)
@@ -315,9 +340,20 @@ bool consumer_turn(struct enricher *e)
     if (e->attach_due) {
         try_attach(e);
         again = e->attached_ns != 0;
-    } else if (e->attached_ns && hold_mark(e->lane.hold) == hold_settled(e->lane.hold)) {
-        change_hold(e);
+    } else {
+        stores_turn(e);
     }
-    lane_settle_hold(&e->lane);
     return again;
+}
+
+/* Once a second: what only a look into all lanes shows. */
+void consumer_look(struct enricher *e)
+{
+    if (!e->crew || !e->attached_ns)
+        return;
+    crew_rest(e->crew);
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        e->queue_broken |= enricher_lane(e, i)->drain.broken;
+    crew_go(e->crew);
+    e->stores_due = true;
 }

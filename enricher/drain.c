@@ -175,19 +175,26 @@ bool drain_run(struct drain *drain)
     if (!drain->queue)
         return false;
     release_durable(drain);
+    queue_consumer_gather(drain->queue);
     for (int i = 0; i < BATCHES_A_TURN && r > 0; i++) {
         r = drain_batch(drain, clock_boot_ns());
         drain->batches++;
     }
     drain->at_end = r == 0;
+    if (drain->records != before || r < 0)
+        queue_consumer_wake_followers(drain->queue);
     if (r == 0 && !drain->broken)
         rest(drain, drain->records != before);
+    else if (r < 0 && queue_consumer_has_followers(drain->queue)) /* our output is full, not theirs */
+        loop_timer_arm(drain->loop, &drain->nap, clock_boot_ns() + NAP_NS);
     return r > 0;
 }
 
 bool drain_settle(struct drain *drain)
 {
-    if (drain->queue)
+    if (drain->queue) {
         release_durable(drain);
+        queue_consumer_gather(drain->queue);
+    }
     return drain->mark_count == 0;
 }

@@ -12,12 +12,15 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/queue.h"
 #include "common/text.h"
+#include "enricher/confine.h"
 #include "enricher/control.h"
 #include "enricher/http.h"
 #include "enricher/loop.h"
 #include "enricher/metrics.h"
 #include "enricher/output.h"
+#include "enricher/pod_feed.h"
 
 #define HOUSEKEEPING_NS  NS_PER_SEC
 #define READY_SOURCES_NS (10 * NS_PER_SEC)
@@ -72,11 +75,18 @@ static void on_housekeeping(void *arg, uint64_t now_ns)
 
     tell_manager(e, now_ns);
     books_look(e, now_ns);
+    consumer_look(e);
     if (e->lane.output_gone) {
         e->result = -EPIPE;
         e->stop = true;
     }
     loop_timer_arm(e->lane.loop, &e->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
+}
+
+static void reopen(void *arg, struct lane *lane)
+{
+    (void)arg;
+    output_reopen(lane->output);
 }
 
 static void on_signal(void *arg, uint32_t events)
@@ -87,7 +97,7 @@ static void on_signal(void *arg, uint32_t events)
     (void)events;
     while (read(e->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP)
-            output_reopen(e->lane.output);
+            crew_run(e->crew, &e->lane, reopen, NULL);
         else
             e->stop = true;
     }
@@ -175,6 +185,52 @@ static int open_sources(struct enricher *e)
     return r;
 }
 
+/* ---- the other lanes ---------------------------------------------------------------------------------------- */
+
+size_t enricher_lane_count(const struct enricher *e)
+{
+    return 1 + crew_size(e->crew);
+}
+
+struct lane *enricher_lane(struct enricher *e, size_t index)
+{
+    return index == 0 ? &e->lane : crew_lane(e->crew, index - 1);
+}
+
+static void on_lines(void *arg, const char *data, size_t size)
+{
+    struct enricher *e = arg;
+
+    output_show(e->lane.output, data, size);
+}
+
+static void on_room(void *arg)
+{
+    struct enricher *e = arg;
+
+    if (e->lane.queue)
+        queue_consumer_gather(e->lane.queue);
+}
+
+static void on_failed(void *arg, int r)
+{
+    struct enricher *e = arg;
+
+    e->result = r;
+    e->stop = true;
+}
+
+static int open_crew(struct enricher *e)
+{
+    const struct crew_hooks hooks = {
+        .ask = ask_sources, .lines = on_lines, .room = on_room, .failed = on_failed, .arg = e};
+    int r = crew_new(&e->crew, e->conf, (uint32_t)e->conf->lanes, e->lane.loop, &hooks);
+
+    if (r == 0)
+        pod_feed_start(e->lane.pods, e->crew);
+    return r;
+}
+
 static void prepare(struct enricher *e, struct conf *conf)
 {
     *e = (struct enricher){.conf = conf,
@@ -189,11 +245,11 @@ static void prepare(struct enricher *e, struct conf *conf)
 
 int enricher_init(struct enricher *e, struct conf *conf)
 {
-    const struct lane_owner owner = {ask_sources, e};
+    const struct lane_owner owner = {.ask = ask_sources, .arg = e};
     int r;
 
     prepare(e, conf);
-    r = lane_init(&e->lane, conf, &owner);
+    r = lane_init(&e->lane, conf, (struct lane_of){0, (uint32_t)conf->lanes}, &owner);
     if (r < 0)
         return r;
     r = books_init(e);
@@ -203,7 +259,10 @@ int enricher_init(struct enricher *e, struct conf *conf)
         log_error("start: %s", strerror(-r));
         return r;
     }
-    r = open_sources(e);
+    if (conf->lanes > 1)
+        r = open_crew(e);
+    if (r == 0)
+        r = open_sources(e);
     if (r < 0)
         return r;
     if (conf->events_socket[0]) {
@@ -226,18 +285,45 @@ int enricher_init(struct enricher *e, struct conf *conf)
     return 0;
 }
 
+struct confine_job {
+    const struct conf *conf;
+    _Atomic int result;
+};
+
+static void confine_lane(void *arg, struct lane *lane)
+{
+    struct confine_job *job = arg;
+    int r = lane->of.index > 0 ? confine_thread(job->conf) : 0;
+
+    if (r < 0)
+        atomic_store_explicit(&job->result, r, memory_order_relaxed);
+}
+
+int enricher_confine(struct enricher *e)
+{
+    struct confine_job job = {.conf = e->conf};
+
+    crew_run(e->crew, &e->lane, confine_lane, &job);
+    if (job.result < 0) {
+        log_error("sandbox: a lane's thread: %s", strerror(-job.result));
+        return job.result;
+    }
+    return confine_enricher(e->conf);
+}
+
 int enricher_run(struct enricher *e)
 {
     lane_start(&e->lane);
     loop_timer_arm(e->lane.loop, &e->housekeeping_timer, clock_boot_ns() + HOUSEKEEPING_NS);
     while (!e->stop) {
-        bool more = consumer_read(e);
+        bool more = lane_read(&e->lane);
         int r;
 
         lane_turn(&e->lane);
         more |= consumer_turn(e);
         if (!e->ready_told)
             tell_manager(e, clock_boot_ns());
+        crew_set_viewers(e->crew, output_has_viewers(e->lane.output));
         if (e->stop)
             break;
         r = lane_wait(&e->lane, more);
@@ -248,21 +334,40 @@ int enricher_run(struct enricher *e)
     return e->result;
 }
 
+static void write_out(void *arg, struct lane *lane)
+{
+    (void)arg;
+    if (lane->output)
+        lane_write_out(lane);
+}
+
+static uint64_t count_held(struct enricher *e)
+{
+    uint64_t held = 0;
+
+    crew_rest(e->crew);
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        held += enricher_lane(e, i)->hold ? pipeline_held(&enricher_lane(e, i)->pipeline) : 0;
+    crew_go(e->crew);
+    return held;
+}
+
 void enricher_deinit(struct enricher *e)
 {
-    uint64_t held = e->lane.hold ? pipeline_held(&e->lane.pipeline) : 0;
+    uint64_t held;
 
-    if (e->lane.output)
-        lane_write_out(&e->lane);
+    crew_run(e->crew, &e->lane, write_out, NULL);
+    held = count_held(e);
     if (e->lane.loop) { /* it turns once more for the output, when the rest is gone */
+        consumer_detach(e);
         lane_stop(&e->lane);
-        loop_poll_stop(e->lane.loop, &e->attachment_poll);
-        fd_close(&e->asked_fd);
         notify_close(&e->notify);
         loop_timer_disarm(e->lane.loop, &e->attach_timer);
+        loop_timer_disarm(e->lane.loop, &e->look_timer);
         loop_timer_disarm(e->lane.loop, &e->housekeeping_timer);
     }
     if (held > 0 && e->hold_epoch_ns) { /* a collector that is away as well finds the store again */
+        crew_abandon(e->crew);
         log_info("%llu held events stay in the hold store for the next enricher", (unsigned long long)held);
         return; /* the process ends; taking the pipeline down would take them out of the store */
     }
@@ -271,7 +376,8 @@ void enricher_deinit(struct enricher *e)
     for (size_t i = 0; i < e->source_count; i++)
         e->sources[i] = e->sources[i]->ops->free(e->sources[i]);
     e->http = http_free(e->http);
-    attachment_deinit(&e->attachment);
+    stores_free(e);
+    e->crew = crew_free(e->crew);
     lane_deinit(&e->lane);
     books_deinit(e);
     fd_close(&e->signal_fd);

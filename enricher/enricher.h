@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The unprivileged daemon: one thread, one loop, one state struct that embeds or owns every module.
+ * The unprivileged daemon: one state struct that embeds or owns every module; one thread with one loop, and one more of each for every further lane (crew.h).
  *
  * Start: options → loop → output → Pod table and sources → control socket → collector (tried again until it answers). The snapshot is applied first, then what a predecessor held, then the
  * queue from where it released. Stop: on SIGTERM or SIGINT what is composed is written out; held events stay in the hold store, which the collector keeps for the next enricher. If the
@@ -12,6 +12,7 @@
 #include "common/notify.h"
 #include "enricher/attach.h"
 #include "enricher/conf.h"
+#include "enricher/crew.h"
 #include "enricher/lane.h"
 #include "enricher/ledger.h"
 #include "enricher/source.h"
@@ -30,7 +31,12 @@ struct books {
 
 struct enricher {
     struct conf *conf;
-    struct lane lane; /* this thread's */
+    struct lane lane;                           /* this thread's */
+    struct crew *crew;                          /* the other lanes; NULL: there are none */
+    struct hold_heritage *heritage;             /* that the lanes are taking over; NULL: none */
+    struct hold *other_holds[HOLD_REGIONS_MAX]; /* of it: regions without a lane */
+    uint32_t other_hold_count;
+    bool stores_due;
     struct http *http;
     struct control *control;
     struct metrics_server *metrics;
@@ -42,7 +48,7 @@ struct enricher {
     uint64_t
         hold_epoch_ns; /* of the collector whose hold store is in use until it is empty; 0: nobody's but ours */
     struct loop_poll attachment_poll, signal_poll;
-    struct loop_timer attach_timer, housekeeping_timer;
+    struct loop_timer attach_timer, look_timer, housekeeping_timer;
     int signal_fd;
     int asked_fd; /* connected, the answer is not here; -1: not asked */
     unsigned attach_failures;
@@ -52,6 +58,7 @@ struct enricher {
     uint64_t epoch_ns; /* of the collector whose snapshot was applied last, 0: none */
     bool attach_due;
     bool collector_gone; /* its queue is being finished */
+    bool queue_broken;   /* framing that cannot be true, in any lane */
     bool resync;         /* a new snapshot is wanted: reading pauses until all that was read is durable */
     struct notify notify;
     bool ready_told, attached_told;
@@ -62,6 +69,8 @@ struct enricher {
 
 /* `conf` is borrowed. 0, or negative errno with one line logged. */
 int enricher_init(struct enricher *enricher, struct conf *conf);
+/* Gives up what is not needed any more (confine.h), in all threads. 0 or negative errno, with a line logged. */
+int enricher_confine(struct enricher *enricher);
 /* Until a signal ends it. 0 or negative errno. */
 int enricher_run(struct enricher *enricher);
 void enricher_deinit(struct enricher *enricher);
@@ -71,8 +80,6 @@ void enricher_finish(struct enricher *enricher, uint64_t patience_ns);
 
 /* consumer.c: our side of the collector. */
 void consumer_init(struct enricher *enricher);
-/* Reads the queue. true: there is more. */
-bool consumer_read(struct enricher *enricher);
 /* What is due: attaching, ending, changing stores. Called each turn, outside of the loop's callbacks. true: there is something to read or to do at
  * once. */
 bool consumer_turn(struct enricher *enricher);
@@ -85,6 +92,19 @@ void books_deinit(struct enricher *enricher);
 void books_attach(struct enricher *enricher);
 /* Called once a second. */
 void books_look(struct enricher *enricher, uint64_t now_ns);
+
+/* Once a second. */
+void consumer_look(struct enricher *enricher);
+
+/* stores.c: where the lanes hold events. As soon as nothing is held in the store before, that of the collector that we are attached to. */
+void stores_change(struct enricher *enricher);
+/* Each turn. */
+void stores_turn(struct enricher *enricher);
+void stores_free(struct enricher *enricher);
+
+/* All lanes, the first being this thread's; others only while the crew rests (crew.h). */
+size_t enricher_lane_count(const struct enricher *enricher);
+struct lane *enricher_lane(struct enricher *enricher, size_t index);
 
 /* status.c, coverage_write.c, explain.c: one JSON object, one line. */
 struct text;

@@ -20,34 +20,41 @@ static bool collector_has_ended(const struct enricher *e)
 }
 
 /* One step further. true: nothing is left to do. */
-static bool step(struct enricher *e)
+static bool step(struct lane *lane)
 {
-    struct lane *lane = &e->lane;
+    bool inherits = lane->heritage.all && !atomic_load_explicit(&lane->heritage.done, memory_order_relaxed);
 
-    (void)drain_run(&lane->drain);
+    (void)lane_read(lane);
     lane_turn(lane);
-    if (lane->queue && !lane->drain.broken && (!lane->drain.at_end || drain_is_blocked(&lane->drain)))
+    if (inherits ||
+        (lane->queue && !lane->drain.broken && (!lane->drain.at_end || drain_is_blocked(&lane->drain))))
         return false;
     return !pipeline_is_blocked(&lane->pipeline) && pipeline_let_go(&lane->pipeline, clock_boot_ns()) == 0;
 }
 
-void enricher_finish(struct enricher *e, uint64_t patience_ns)
+static void finish_lane(void *arg, struct lane *lane)
 {
-    uint64_t deadline_ns = clock_boot_ns() + patience_ns;
-    uint64_t held = pipeline_held(&e->lane.pipeline);
+    const uint64_t *deadline_ns = arg;
+    uint64_t held = pipeline_held(&lane->pipeline);
 
-    if (!collector_has_ended(e))
-        return;
-    while (!step(e)) {
-        if (clock_boot_ns() >= deadline_ns) {
+    while (!step(lane)) {
+        if (clock_boot_ns() >= *deadline_ns) {
             log_warning("the output takes no more: what is left of the collector's queue is lost");
             return;
         }
-        output_flush(e->lane.output);
-        if (loop_run_once(e->lane.loop, clock_boot_ns() + TURN_NS) < 0)
+        output_flush(lane->output);
+        if (loop_run_once(lane->loop, clock_boot_ns() + TURN_NS) < 0)
             return;
     }
     if (held > 0)
         log_info(
             "the collector has ended: %llu held events were written as they are", (unsigned long long)held);
+}
+
+void enricher_finish(struct enricher *e, uint64_t patience_ns)
+{
+    uint64_t deadline_ns = clock_boot_ns() + patience_ns;
+
+    if (collector_has_ended(e))
+        crew_run(e->crew, &e->lane, finish_lane, &deadline_ns);
 }

@@ -12,6 +12,11 @@
 
 int hold_new(struct hold **ret, int memfd, const struct hold_limits *limits)
 {
+    return hold_new_region(ret, memfd, 0, limits);
+}
+
+int hold_new_region(struct hold **ret, int memfd, uint32_t region, const struct hold_limits *limits)
+{
     struct hold *hold = calloc(1, sizeof(*hold));
     int r;
 
@@ -19,6 +24,7 @@ int hold_new(struct hold **ret, int memfd, const struct hold_limits *limits)
         return -ENOMEM;
     hold->fd = -1;
     hold->limits = *limits;
+    hold->file_offset = region * HOLD_REGION_BYTES;
     r = hold_chunks_init(hold, memfd);
     if (r < 0) {
         (void)hold_free(hold);

@@ -63,6 +63,15 @@ struct hold_limits {
  * kept for hold_recover(), which comes before the first hold_append(). 0 or negative errno: -EPERM: sealed
  * against what the store needs; -EFBIG: larger than any store; -EINVAL: not a memfd. */
 int hold_new(struct hold **ret, int memfd, const struct hold_limits *limits);
+/*
+ * Several stores in one memfd, a region each: so that what several lanes hold outlives them together. Region 0 is where hold_new() has its store. hold_make_regions() makes the
+ * file (sparse) long enough for so many, before any is used; 0 or negative errno.
+ */
+#define HOLD_REGIONS_MAX  256
+#define HOLD_REGION_BYTES (UINT64_C(1) << 38)
+int hold_make_regions(int memfd, uint32_t count);
+uint32_t hold_count_regions(int memfd); /* that may have something in them */
+int hold_new_region(struct hold **ret, int memfd, uint32_t region, const struct hold_limits *limits);
 /* What is in the memfd stays there: not popped, or popped and not settled. */
 struct hold *hold_free(struct hold *hold);
 
@@ -121,3 +130,19 @@ void *hold_note_begin(struct hold *hold);
 void hold_note_commit(struct hold *hold, size_t size);
 /* Returns the size; 0: there is none. */
 size_t hold_note_read(struct hold *hold, void *to);
+
+/*
+ * The same for several regions together and in steps, by any number of threads: what was left in all of them, each region in the order of its `sequence`, and over
+ * the regions by the time of the records. Nothing of it leaves the memfd before hold_heritage_settle(): a kill in between gives all of it to the next one again.
+ */
+struct hold_heritage;
+/* The stores are borrowed, and not appended to before. 0 or negative errno. */
+int hold_heritage_new(struct hold_heritage **ret, struct hold *const *holds, uint32_t count);
+size_t hold_heritage_count(const struct hold_heritage *heritage);
+/* A copy into room for HOLD_ENTRY_BYTES_MAX; *ret_hold: index of its store. false: it is no entry any more. Any thread, at any time until it is settled. */
+#define HOLD_ENTRY_BYTES_MAX (sizeof(struct hold_entry) + 32768)
+bool hold_heritage_get(
+    const struct hold_heritage *heritage, size_t index, struct hold_entry *copy, uint32_t *ret_hold);
+/* All of it is held again or written: its chunks count as popped. While nobody uses the stores. */
+void hold_heritage_settle(struct hold_heritage *heritage);
+struct hold_heritage *hold_heritage_free(struct hold_heritage *heritage);

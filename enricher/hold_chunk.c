@@ -48,6 +48,30 @@ static int open_memfd(struct hold *hold, int memfd)
     return 0;
 }
 
+/* Of a region in a file that has, or is made for, several: up to its last page that is there. */
+static int adopt_region(struct hold *hold, uint64_t file_bytes)
+{
+    uint64_t begin = hold->file_offset, end = begin + HOLD_REGION_BYTES, last = begin, count;
+    off_t data = (off_t)begin;
+
+    if (file_bytes < end)
+        return -EINVAL; /* hold_make_regions() comes first */
+    while ((data = lseek(hold->fd, data, SEEK_DATA)) >= 0 && (uint64_t)data < end) {
+        data = lseek(hold->fd, data, SEEK_HOLE);
+        if (data < 0)
+            break;
+        last = (uint64_t)data < end ? (uint64_t)data : end;
+    }
+    if (data < 0 && errno != ENXIO)
+        return -errno;
+    count = (last - begin + HOLD_CHUNK_BYTES - 1) / HOLD_CHUNK_BYTES;
+    if (count > INHERITED_LIMIT)
+        return -EFBIG;
+    hold->inherited_count = hold->fresh = (uint32_t)count;
+    hold->file_count = UINT32_MAX; /* it need not grow */
+    return 0;
+}
+
 /* What is in the file already, rounded up to whole chunks so that each can be touched. */
 static int adopt(struct hold *hold)
 {
@@ -58,6 +82,10 @@ static int adopt(struct hold *hold)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
+    if ((uint64_t)st.st_size > HOLD_REGIONS_MAX * HOLD_REGION_BYTES)
+        return -EFBIG;
+    if (hold->file_offset || (uint64_t)st.st_size > HOLD_REGION_BYTES)
+        return adopt_region(hold, (uint64_t)st.st_size);
     count = ((uint64_t)st.st_size + HOLD_CHUNK_BYTES - 1) / HOLD_CHUNK_BYTES;
     if (count > INHERITED_LIMIT)
         return -EFBIG;
@@ -82,11 +110,38 @@ int hold_chunks_init(struct hold *hold, int memfd)
     if (!hold->chunks)
         return -ENOMEM;
     base = mmap(NULL, (size_t)hold->mapped_count * HOLD_CHUNK_BYTES, PROT_READ | PROT_WRITE,
-        MAP_SHARED | MAP_NORESERVE, hold->fd, 0);
+        MAP_SHARED | MAP_NORESERVE, hold->fd, (off_t)hold->file_offset);
     if (base == MAP_FAILED)
         return -errno;
     hold->base = base;
+    if (hold->file_count > hold->mapped_count)
+        hold->file_count = hold->mapped_count;
     return 0;
+}
+
+int hold_make_regions(int memfd, uint32_t count)
+{
+    uint64_t bytes = count * HOLD_REGION_BYTES;
+    struct stat st;
+
+    if (count > HOLD_REGIONS_MAX)
+        return -EINVAL;
+    if (fstat(memfd, &st) < 0)
+        return -errno;
+    if ((uint64_t)st.st_size >= bytes)
+        return 0;
+    return ftruncate(memfd, (off_t)bytes) < 0 ? -errno : 0;
+}
+
+uint32_t hold_count_regions(int memfd)
+{
+    struct stat st;
+    uint64_t count;
+
+    if (fstat(memfd, &st) < 0)
+        return 0;
+    count = ((uint64_t)st.st_size + HOLD_REGION_BYTES - 1) / HOLD_REGION_BYTES;
+    return count < HOLD_REGIONS_MAX ? (uint32_t)count : HOLD_REGIONS_MAX;
 }
 
 void hold_chunks_deinit(struct hold *hold)
@@ -170,7 +225,7 @@ void hold_chunk_release(struct hold *hold, uint32_t chunk)
     } else {
         /* Where it is refused the pages stay resident, no more. */
         (void)fallocate(hold->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-            (off_t)(chunk - 1) * HOLD_CHUNK_BYTES, HOLD_CHUNK_BYTES);
+            (off_t)(hold->file_offset + (uint64_t)(chunk - 1) * HOLD_CHUNK_BYTES), HOLD_CHUNK_BYTES);
     }
     *hold_chunk_at(hold, chunk) = (struct hold_chunk){.next = *list};
     *list = chunk;

@@ -46,10 +46,11 @@ struct hold_chunk {
 
 struct hold {
     int fd;
+    uint64_t file_offset; /* where its region begins */
     uint8_t *base;
     struct hold_chunk *chunks;
     uint32_t mapped_count;               /* length of chunks and of the mapping */
-    uint32_t file_count;                 /* length of the file */
+    uint32_t file_count;                 /* length of the file, from file_offset on */
     uint32_t inherited_count;            /* the first ones are a predecessor's until hold_recover() */
     uint32_t fresh;                      /* index of the first that nobody ever used */
     uint32_t used_count, max_used_count; /* busy ones but the inherited; their limit */

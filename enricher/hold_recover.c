@@ -91,15 +91,18 @@ static int scan(struct hold *hold, struct found_list *list)
     uint32_t chunk = 1;
 
     while (chunk <= hold->inherited_count) {
-        off_t data = lseek(hold->fd, (off_t)(chunk - 1) * HOLD_CHUNK_BYTES, SEEK_DATA);
+        off_t data =
+            lseek(hold->fd, (off_t)(hold->file_offset + (uint64_t)(chunk - 1) * HOLD_CHUNK_BYTES), SEEK_DATA);
+        uint64_t index;
         uint32_t at;
         int r;
 
         if (data < 0)
             return errno == ENXIO ? 0 : -errno; /* ENXIO: nothing but a hole up to the end */
-        at = (uint32_t)(data / HOLD_CHUNK_BYTES) + 1;
-        if (at > hold->inherited_count)
+        index = ((uint64_t)data - hold->file_offset) / HOLD_CHUNK_BYTES;
+        if (index >= hold->inherited_count)
             return 0;
+        at = (uint32_t)index + 1;
         hold_chunk_at(hold, at)->left = true;
         r = scan_chunk(hold, at, list);
         if (r < 0)
@@ -160,6 +163,25 @@ static void continue_sequence(struct hold *hold, const struct found_list *list)
     }
 }
 
+/* What one store was left, in the order of its sequence, each entry once. */
+static int find(struct hold *hold, struct found_list *list)
+{
+    size_t kept = 0;
+    int r = scan(hold, list);
+
+    if (r < 0)
+        return r;
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(*list->items), by_sequence);
+    continue_sequence(hold, list);
+    for (size_t i = 0; i < list->count; i++) {
+        if (i == 0 || list->items[i].sequence != list->items[i - 1].sequence) /* H4 */
+            list->items[kept++] = list->items[i];
+    }
+    list->count = kept;
+    return 0;
+}
+
 int64_t hold_recover(struct hold *hold, hold_recover_fn *fn, void *arg)
 {
     CLEANUP(free_found) struct found_list list = {0};
@@ -171,15 +193,10 @@ int64_t hold_recover(struct hold *hold, hold_recover_fn *fn, void *arg)
         return -ENOMEM;
     if (hold->recovered)
         return 0;
-    r = scan(hold, &list);
+    r = find(hold, &list);
     if (r < 0)
         return r;
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof(*list.items), by_sequence);
-    continue_sequence(hold, &list);
     for (size_t i = 0; i < list.count; i++) {
-        if (i > 0 && list.items[i].sequence == list.items[i - 1].sequence)
-            continue; /* H4 */
         if (copy_entry(hold, list.items[i], copy)) {
             fn(arg, copy);
             given++;
@@ -188,4 +205,127 @@ int64_t hold_recover(struct hold *hold, hold_recover_fn *fn, void *arg)
     hold->recovered = true;
     release_inherited(hold);
     return given;
+}
+
+/* ---- several stores ------------------------------------------------------------------------------------------- */
+
+struct inherited {
+    struct found found;
+    uint32_t hold;
+};
+
+struct hold_heritage {
+    struct hold **holds;
+    uint32_t hold_count;
+    struct inherited *items;
+    size_t count;
+};
+
+_Static_assert(HOLD_ENTRY_BYTES_MAX == sizeof(struct hold_entry) + RECORD_SIZE_MAX, "room for any");
+
+static uint64_t time_of(const struct hold *hold, const struct found *found)
+{
+    const struct hold_entry *entry = hold_chunk_data(hold, found->chunk, found->offset);
+
+    return *(const volatile uint64_t *)&hold_entry_record(entry)->time_ns;
+}
+
+/* The store whose next entry is the oldest record. */
+static uint32_t pick(const struct hold_heritage *heritage, const struct found_list *lists, const size_t *next)
+{
+    uint32_t best = heritage->hold_count;
+    uint64_t best_ns = 0;
+
+    for (uint32_t i = 0; i < heritage->hold_count; i++) {
+        uint64_t time_ns;
+
+        if (next[i] == lists[i].count)
+            continue;
+        time_ns = time_of(heritage->holds[i], &lists[i].items[next[i]]);
+        if (best == heritage->hold_count || time_ns < best_ns) {
+            best = i;
+            best_ns = time_ns;
+        }
+    }
+    return best;
+}
+
+static int merge(struct hold_heritage *heritage, struct found_list *lists)
+{
+    CLEANUP_FREE size_t *next = calloc(heritage->hold_count, sizeof(*next));
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < heritage->hold_count; i++)
+        count += lists[i].count;
+    heritage->items = calloc(count + 1, sizeof(*heritage->items));
+    if (!heritage->items || !next)
+        return -ENOMEM;
+    for (; heritage->count < count; heritage->count++) {
+        uint32_t from = pick(heritage, lists, next);
+
+        heritage->items[heritage->count] =
+            (struct inherited){.found = lists[from].items[next[from]++], .hold = from};
+    }
+    return 0;
+}
+
+int hold_heritage_new(struct hold_heritage **ret, struct hold *const *holds, uint32_t count)
+{
+    struct hold_heritage *heritage = calloc(1, sizeof(*heritage));
+    struct found_list *lists = calloc(count, sizeof(*lists));
+    int r = heritage && lists ? 0 : -ENOMEM;
+
+    if (r == 0) {
+        heritage->holds = calloc(count, sizeof(struct hold *));
+        r = heritage->holds ? 0 : -ENOMEM;
+    }
+    if (r == 0) {
+        memcpy(heritage->holds, holds, count * sizeof(struct hold *));
+        heritage->hold_count = count;
+    }
+    for (uint32_t i = 0; i < count && r == 0; i++)
+        r = find(holds[i], &lists[i]);
+    if (r == 0)
+        r = merge(heritage, lists);
+    for (uint32_t i = 0; i < count && lists; i++)
+        free_found(&lists[i]);
+    free(lists);
+    if (r < 0) {
+        (void)hold_heritage_free(heritage);
+        return r;
+    }
+    *ret = heritage;
+    return 0;
+}
+
+size_t hold_heritage_count(const struct hold_heritage *heritage)
+{
+    return heritage->count;
+}
+
+bool hold_heritage_get(
+    const struct hold_heritage *heritage, size_t index, struct hold_entry *copy, uint32_t *ret_hold)
+{
+    const struct inherited *item = &heritage->items[index];
+
+    *ret_hold = item->hold;
+    return copy_entry(heritage->holds[item->hold], item->found, copy);
+}
+
+void hold_heritage_settle(struct hold_heritage *heritage)
+{
+    for (uint32_t i = 0; i < heritage->hold_count; i++) {
+        heritage->holds[i]->recovered = true;
+        release_inherited(heritage->holds[i]);
+    }
+}
+
+struct hold_heritage *hold_heritage_free(struct hold_heritage *heritage)
+{
+    if (!heritage)
+        return NULL;
+    free(heritage->holds);
+    free(heritage->items);
+    free(heritage);
+    return NULL;
 }

@@ -6,7 +6,6 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "enricher/conf.h"
-#include "enricher/confine.h"
 #include "enricher/enricher.h"
 
 #define FINISH_NS (10 * NS_PER_SEC)
@@ -19,7 +18,7 @@ static int run(struct conf *conf)
     int r = enricher_init(&enricher, conf);
 
     if (r == 0 && conf->sandbox)
-        r = confine_enricher(conf);
+        r = enricher_confine(&enricher);
     if (r == 0)
         r = enricher_run(&enricher);
     if (r == 0)

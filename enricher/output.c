@@ -60,6 +60,8 @@ struct output {
     void (*progress_fn)(void *arg);
     void *progress_arg;
     struct loop_timer progress; /* what was written at once is told in the next turn */
+    output_tap_fn *tap_fn;
+    void *tap_arg;
 };
 
 /* ---- blocks --------------------------------------------------------------------------------------- */
@@ -82,6 +84,8 @@ static void show(struct output *output)
 
     if (output->viewers.first && block->used > block->shown)
         sink_viewers_send(&output->viewers, block->data + block->shown, block->used - block->shown);
+    if (output->tap_fn && block->used > block->shown)
+        output->tap_fn(output->tap_arg, block->data + block->shown, block->used - block->shown);
     block->shown = block->used;
 }
 
@@ -342,6 +346,25 @@ int output_add_viewer(struct output *output, int fd)
     r = sink_viewers_add(&output->viewers, fd);
     update_section(output);
     return r;
+}
+
+void output_set_tap(struct output *output, output_tap_fn *fn, void *arg)
+{
+    output->tap_fn = fn;
+    output->tap_arg = arg;
+}
+
+void output_show(struct output *output, const char *data, size_t size)
+{
+    if (data)
+        sink_viewers_send(&output->viewers, data, size);
+    else
+        sink_viewers_cut(&output->viewers);
+}
+
+bool output_has_viewers(const struct output *output)
+{
+    return output->viewers.first;
 }
 
 void output_get_state(const struct output *output, struct output_state *ret)

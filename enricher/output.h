@@ -74,6 +74,13 @@ void output_on_progress(struct output *output, void (*fn)(void *arg), void *arg)
  * On success fd is taken; -EUSERS: there are enough. */
 int output_add_viewer(struct output *output, int fd);
 
+/* Gets what the viewers get, as whole lines that are borrowed during the call. NULL: nobody. */
+typedef void output_tap_fn(void *arg, const char *data, size_t size);
+void output_set_tap(struct output *output, output_tap_fn *fn, void *arg);
+/* For the viewers alone: whole lines of another output. NULL: some of them are missing, and the viewers are cut off. */
+void output_show(struct output *output, const char *data, size_t size);
+bool output_has_viewers(const struct output *output);
+
 /* ns from output_note()'s times to the end of the write; empty where there is no primary sink. Borrowed. */
 const struct histogram *output_latency(const struct output *output);
 

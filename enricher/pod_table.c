@@ -32,6 +32,8 @@ struct pod_table {
     struct pod_table_limits limits;
     pod_changed_fn *changed;
     void *arg;
+    pod_operation_fn *observe;
+    void *observe_arg;
     struct pod_index uids;       /* UIDs and config hashes */
     struct pod_index containers; /* container ids, current and old */
     struct pod *pods;
@@ -378,6 +380,39 @@ static int apply(struct pod *pod, enum pod_source source, struct pod *message, s
     return r;
 }
 
+void pod_table_observe(struct pod_table *table, pod_operation_fn *fn, void *arg)
+{
+    table->observe = fn;
+    table->observe_arg = arg;
+}
+
+static void tell(const struct pod_table *table, const struct pod_operation *operation)
+{
+    if (table->observe)
+        table->observe(table->observe_arg, operation);
+}
+
+void pod_table_apply(struct pod_table *table, const struct pod_operation *operation)
+{
+    switch (operation->kind) {
+    case POD_OPERATION_MERGE:
+        (void)pod_table_merge(table, operation->source, operation->pod, operation->now_ns);
+        break;
+    case POD_OPERATION_REMOVE:
+        pod_table_remove(table, operation->source, operation->uid, operation->now_ns);
+        break;
+    case POD_OPERATION_LIST_BEGIN:
+        pod_table_list_begin(table, operation->source);
+        break;
+    case POD_OPERATION_LIST_END:
+        pod_table_list_end(table, operation->source, operation->now_ns);
+        break;
+    case POD_OPERATION_LIST_ABORT:
+        pod_table_list_abort(table, operation->source);
+        break;
+    }
+}
+
 int pod_table_merge(struct pod_table *table, enum pod_source source, const struct pod *told, uint64_t now_ns)
 {
     struct pod message, view;
@@ -388,6 +423,8 @@ int pod_table_merge(struct pod_table *table, enum pod_source source, const struc
 
     if (source <= POD_SOURCE_NONE || source >= POD_SOURCE_COUNT || !told->uid || !pod_uid_valid(told->uid))
         return -EINVAL;
+    tell(table, &(struct pod_operation){
+                    .kind = POD_OPERATION_MERGE, .source = source, .pod = told, .now_ns = now_ns});
     pod = find_subject(table, told);
     before = pod && pod->private->messages[source].present ? &pod->private->messages[source] : NULL;
     r = pod_merge_message(&message, before ? &before->pod : NULL, told);
@@ -423,6 +460,8 @@ void pod_table_remove(struct pod_table *table, enum pod_source source, const cha
 {
     struct pod *pod = pod_index_find(&table->uids, uid);
 
+    tell(table, &(struct pod_operation){
+                    .kind = POD_OPERATION_REMOVE, .source = source, .uid = uid, .now_ns = now_ns});
     if (!pod || source <= POD_SOURCE_NONE || source >= POD_SOURCE_COUNT ||
         !pod->private->messages[source].present || strcmp(pod->private->messages[source].pod.uid, uid) != 0)
         return;
@@ -431,12 +470,14 @@ void pod_table_remove(struct pod_table *table, enum pod_source source, const cha
 
 void pod_table_list_begin(struct pod_table *table, enum pod_source source)
 {
+    tell(table, &(struct pod_operation){.kind = POD_OPERATION_LIST_BEGIN, .source = source});
     table->generation[source]++;
     table->listing[source] = true;
 }
 
 void pod_table_list_end(struct pod_table *table, enum pod_source source, uint64_t now_ns)
 {
+    tell(table, &(struct pod_operation){.kind = POD_OPERATION_LIST_END, .source = source, .now_ns = now_ns});
     if (!table->listing[source])
         return;
     table->listing[source] = false;
@@ -450,6 +491,7 @@ void pod_table_list_end(struct pod_table *table, enum pod_source source, uint64_
 
 void pod_table_list_abort(struct pod_table *table, enum pod_source source)
 {
+    tell(table, &(struct pod_operation){.kind = POD_OPERATION_LIST_ABORT, .source = source});
     table->listing[source] = false;
 }
 

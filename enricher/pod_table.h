@@ -99,6 +99,25 @@ void pod_table_remove(struct pod_table *table, enum pod_source source, const cha
 void pod_table_list_begin(struct pod_table *table, enum pod_source source);
 void pod_table_list_end(struct pod_table *table, enum pod_source source, uint64_t now_ns);
 void pod_table_list_abort(struct pod_table *table, enum pod_source source);
+/* The above as data: what one table was told can be told to others. `pod` and `uid` are borrowed. */
+enum pod_operation_kind {
+    POD_OPERATION_MERGE,
+    POD_OPERATION_REMOVE,
+    POD_OPERATION_LIST_BEGIN,
+    POD_OPERATION_LIST_END,
+    POD_OPERATION_LIST_ABORT
+};
+struct pod_operation {
+    enum pod_operation_kind kind;
+    enum pod_source source;
+    const struct pod *pod; /* MERGE */
+    const char *uid;       /* REMOVE */
+    uint64_t now_ns;
+};
+void pod_table_apply(struct pod_table *table, const struct pod_operation *operation);
+/* `fn` is called before each of them, whatever comes of it. */
+typedef void pod_operation_fn(void *arg, const struct pod_operation *operation);
+void pod_table_observe(struct pod_table *table, pod_operation_fn *fn, void *arg);
 /* Drops what is past its grace time and unreferenced. */
 void pod_table_expire(struct pod_table *table, uint64_t now_ns);
 

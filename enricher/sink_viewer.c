@@ -102,27 +102,40 @@ static size_t whole_lines_that_fit(const struct viewer *viewer, const char *data
     return edge ? (size_t)(edge + 1 - data) : 0;
 }
 
-static void keep_for_later(struct viewer *viewer, const char *data, size_t size)
+/* false: there is no memory for it, and the viewer is gone. */
+static bool has_ring(struct viewer *viewer)
 {
     struct sink_viewers *all = viewer->all;
+
+    if (!viewer->ring)
+        viewer->ring = malloc(all->buffer_bytes); /* touched as far as it fills */
+    if (viewer->ring)
+        return true;
+    all->cut++;
+    viewer_free(viewer);
+    return false;
+}
+
+static void cut(struct viewer *viewer)
+{
+    struct sink_viewers *all = viewer->all;
+
+    ring_put(viewer, SINK_VIEWER_CUT_LINE, CUT_LINE_BYTES);
+    viewer->cut = true;
+    all->cut++;
+    loop_timer_arm(all->loop, &viewer->farewell, loop_now(all->loop) + SINK_VIEWER_FAREWELL_NS);
+}
+
+static void keep_for_later(struct viewer *viewer, const char *data, size_t size)
+{
     size_t fits;
 
-    if (!viewer->ring) {
-        viewer->ring = malloc(all->buffer_bytes); /* touched as far as it fills */
-        if (!viewer->ring) {
-            all->cut++;
-            viewer_free(viewer);
-            return;
-        }
-    }
+    if (!has_ring(viewer))
+        return;
     fits = whole_lines_that_fit(viewer, data, size);
     ring_put(viewer, data, fits);
-    if (fits < size) {
-        ring_put(viewer, SINK_VIEWER_CUT_LINE, CUT_LINE_BYTES);
-        viewer->cut = true;
-        all->cut++;
-        loop_timer_arm(all->loop, &viewer->farewell, loop_now(all->loop) + SINK_VIEWER_FAREWELL_NS);
-    }
+    if (fits < size)
+        cut(viewer);
     update_watch(viewer);
 }
 
@@ -240,5 +253,16 @@ void sink_viewers_send(struct sink_viewers *viewers, const char *data, size_t si
         next = viewer->next;
         if (!viewer->cut && !viewer->waiting)
             viewer_send(viewer, data, size);
+    }
+}
+
+void sink_viewers_cut(struct sink_viewers *viewers)
+{
+    for (struct viewer *viewer = viewers->first, *next; viewer; viewer = next) {
+        next = viewer->next;
+        if (viewer->cut || !has_ring(viewer))
+            continue;
+        cut(viewer);
+        update_watch(viewer);
     }
 }

@@ -41,3 +41,5 @@ int sink_viewers_add(struct sink_viewers *viewers, int fd);
 void sink_viewers_start(struct sink_viewers *viewers);
 /* data: whole lines. */
 void sink_viewers_send(struct sink_viewers *viewers, const char *data, size_t size);
+/* Lines are missing: all are cut off, as V2 has it. */
+void sink_viewers_cut(struct sink_viewers *viewers);
