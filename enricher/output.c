@@ -51,6 +51,7 @@ struct output {
     bool section_wanted;   /* a section is due, the file being new */
     bool file_wanted;      /* a section is due, so that the sink can turn to another file */
     uint64_t file_full_at; /* the same when so many bytes are committed; UINT64_MAX: never */
+    uint64_t rotate_bytes;
     uint64_t file_at;      /* bytes committed before the latest file */
     bool flush_wanted;     /* what the current block holds is to be written, full or not */
     size_t run_end;        /* of the run that the sink has: in the oldest block */
@@ -257,7 +258,7 @@ int output_begin_section(struct output *output)
             return -EAGAIN;
         output->current->begins_file = true;
         output->current->begins_at = output->file_at = output->bytes;
-        output->file_full_at = UINT64_MAX; /* until the sink has turned to it */
+        output->file_full_at = output->rotate_bytes ? output->bytes + output->rotate_bytes : UINT64_MAX;
         output->file_wanted = false;
     }
     output->section_wanted = false;
@@ -413,6 +414,7 @@ int output_new(struct output **ret, struct loop *loop, const struct output_optio
         return -ENOMEM;
     output->loop = loop;
     output->sections = options->sections;
+    output->rotate_bytes = options->rotate_bytes;
     output->file_full_at = UINT64_MAX;
     output->progress = (struct loop_timer){.fn = tell_progress, .arg = output};
     output->memory = malloc(BLOCK_COUNT * BLOCK_BYTES);
