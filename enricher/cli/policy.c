@@ -2,6 +2,7 @@
 /* podkin policy check: the reader of policies is the collector's, and this program does not link it: it is run. */
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,15 @@ static void run_neighbour(char **argv)
     }
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
 int command_policy(int argc, char **argv)
 {
     char **words;
@@ -51,6 +61,10 @@ int command_policy(int argc, char **argv)
     if (argc < 2 || strcmp(argv[1], "check") != 0) {
         log_error("policy: expected check; see podkin help policy");
         return COMMAND_BAD_USE;
+    }
+    if (asks_for_help(argc, argv)) {
+        (void)fputs(command_policy_help, stdout);
+        return COMMAND_DONE;
     }
     words = calloc((size_t)argc + 2, sizeof(*words));
     if (!words) {

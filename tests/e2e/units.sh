@@ -80,6 +80,37 @@ missing=$(for command in $commands; do grep -qE "'[a-z ]*\b$command\b" "$source/
 [ -z "$missing" ]
 told $? 'the completion knows every command' "missing: $missing"
 
+# offered WORD…: what completes the last of them.
+offered() {
+    # shellcheck disable=SC2016 # of the inner shell
+    PATH=$build/collector:$build/enricher:$build/tests/load:$PATH bash -c '. "$1" && shift
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) by=$(complete -p "$1") && by=${by##*-F }
+        "${by%% *}" "$1"
+        echo "${COMPREPLY[@]}"' bash "$source/systemd/podkin.bash-completion" "$@"
+}
+
+# offers WORDS WORD…
+offers() {
+    words=$1
+    shift
+    shown=$(offered "$@")
+    [ "$shown" = "$words" ]
+    told $? "completion of '$*'" "is: $shown"
+}
+if command -v bash >/dev/null; then
+    offers 'expand explain' podkin ex
+    offers --queue-size podkin-collector --qu
+    offers 'auto on' podkin-collector --policy-reload ''
+    offers epoll podkin-enricher --loop e
+    offers "$build/systemd" podkin-enricher --ca-file "$build/syst"
+    offers '' podkin-enricher --hold-timeout ''
+    offers run podkin-load ru
+    offers kubelet podkin-load run steady --standin k
+    offers --find-limit podkin-load --find
+else
+    echo "ok $((number += 1)) - completion # SKIP bash is not installed"
+fi
+
 if command -v systemd-analyze >/dev/null; then
     for side in collector:1.5 enricher:1.0; do
         unit=$build/systemd/podkin-${side%:*}.service limit=${side#*:}

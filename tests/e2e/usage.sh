@@ -87,6 +87,8 @@ spec:
 expect 0 'enter: OK' 'podkin policy check: a good policy' "$cli" policy check "$(file good.yaml "$policy")"
 expect 0 raw_syscalls/sys_enter 'and what it would hook' "$cli" policy check "$(file good.yaml "$policy")"
 expect 1 bad.yaml:5:3: 'podkin policy check: a fault, by file, line and column' "$cli" policy check "$(file bad.yaml "$(echo "$policy" | sed s/tracepoints/tracepaints/)")"
+expect 0 'FILE|DIR' 'podkin policy check --help' "$cli" policy check --help
+expect 0 'FILE|DIR' 'podkin policy check FILE -h' "$cli" policy check "$dir/good.yaml" -h
 expect 2 policy 'podkin policy check: no file' "$cli" policy check
 expect 0 events 'podkin --help' "$cli" --help
 echo "1..$number"
