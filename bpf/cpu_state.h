@@ -34,4 +34,5 @@ struct output_shared {
 _Static_assert(sizeof(struct output_shared) == 64, "a cache line");
 
 /* Of all that a collector takes over from another in the kernel: the maps named here, process_state.bpf.h, and how sequence numbers are made. */
-#define BPF_LAYOUT_VERSION 1
+#define BPF_LAYOUT_VERSION  1
+#define PROCESS_STATE_BYTES 16 /* struct process_state */

@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/cpu_state.h"
 #include "bpf/kernel_types.h"
 
 struct process_state {
@@ -13,6 +14,8 @@ struct process_state {
     __u32 exit_told;
     __u32 reserved;
 };
+
+_Static_assert(sizeof(struct process_state) == PROCESS_STATE_BYTES, "the next collector goes by it");
 
 struct {
     __uint(type, BPF_MAP_TYPE_TASK_STORAGE);

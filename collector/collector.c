@@ -11,11 +11,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "bpf/cpu_state.h"
 #include "collector/confine.h"
 #include "collector/policies.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/queue_layout.h"
 
 #define DRAIN_BUDGET     16384 /* records a turn: the rest comes in the next, after a look at the sockets */
 #define DRAIN_BUSY_NS    (1 * NS_PER_MS)
@@ -79,13 +81,16 @@ static int drain(struct collector *c)
     int drained;
 
     intake_begin(&c->intake);
-    drained = probe_drain(c->probe, intake_put, &c->intake, DRAIN_BUDGET);
+    drained = probe_read(c->probe, intake_put, &c->intake, DRAIN_BUDGET);
     if (drained < DRAIN_BUDGET)
         (void)probe_read_losses(c->probe, intake_put_loss, &c->intake);
     if (drained >= 0 && drained < DRAIN_BUDGET && c->hooks)
         hooks_on_drained(c->hooks);
     count_made(c);
     intake_end(&c->intake);
+    if (c->hooks &&
+        hooks_look_at_gone(c->hooks, queue_producer_head(c->queue), queue_producer_tail(c->queue)))
+        resume_keep_policies(&c->resume, c->hooks);
     if (drained > 0)
         c->last_record_ns = clock_boot_ns();
     if (c->intake.malformed_count != c->malformed_said) {
@@ -176,8 +181,10 @@ static int renew_cursor(struct collector *c)
     r = queue_producer_renew_cursor(c->queue);
     if (r < 0)
         log_error("cannot make a new cursor page: %s", strerror(-r));
-    else
+    else {
         c->cursor_used = false;
+        resume_keep_cursor(&c->resume, c->queue);
+    }
     return r;
 }
 
@@ -236,9 +243,13 @@ static void attach_consumer(struct collector *c)
     say_about_peer(c, line);
 }
 
-/* C4 */
+/* C4. The consumer of a collector before us may have read on to here, on the page that it had. */
 static void prepare_consumer(struct collector *c)
 {
+    if (c->intake.follow && !c->intake.consumer_broken)
+        (void)queue_producer_refresh(c->queue);
+    intake_follow(&c->intake, false);
+    resume_give_up(&c->resume, &c->intake);
     if (renew_cursor(c) < 0) {
         end_consumer(c, "consumer turned away");
         return;
@@ -289,7 +300,7 @@ static void on_signal(struct collector *c)
     while (read(c->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo != SIGHUP)
             c->stop = true;
-        else if (c->hooks)
+        else if (c->has_policies)
             policies_read(&c->conf, c->hooks, &c->intake);
         else
             log_warning("SIGHUP: no policy was there at the start, so what loads them was given up: restart "
@@ -369,17 +380,38 @@ static int open_signals(struct collector *c)
 }
 
 /* The hold memfd is the consumers' to size and to fill; that nobody can seal it keeps it useful to the next one. */
+static int open_hold(struct collector *c)
+{
+    c->hold_fd = resume_hold(&c->resume);
+    if (c->hold_fd >= 0)
+        return 0;
+    c->hold_fd = fd_memfd_new("podkin-hold", 0);
+    return c->hold_fd < 0 ? c->hold_fd : fd_seal(c->hold_fd, F_SEAL_SEAL);
+}
+
 static int open_memory(struct collector *c)
 {
+    struct checkpoint_identity identity = {.record_version = RECORD_VERSION,
+        .queue_version = QUEUE_VERSION,
+        .bpf_layout = BPF_LAYOUT_VERSION,
+        .cgroup_hierarchy_id = c->conf.hierarchy.id};
+    char line[RESUME_LINE_MAX];
     int r;
 
-    r = queue_producer_new(&c->queue, c->conf.queue_bytes);
+    (void)snprintf(
+        identity.cgroup_hierarchy, sizeof(identity.cgroup_hierarchy), "%s", c->conf.hierarchy.name);
+    r = resume_open(&c->resume, &c->queue, &identity, c->conf.queue_bytes, line);
+    if (line[0])
+        log_warning("%s", line);
     if (r == 0)
         r = intake_init(&c->intake, c->queue, &c->seq);
     if (r < 0)
         return r;
-    c->hold_fd = fd_memfd_new("podkin-hold", 0);
-    return c->hold_fd < 0 ? c->hold_fd : fd_seal(c->hold_fd, F_SEAL_SEAL);
+    c->epoch_ns = checkpoint_epoch_ns(c->resume.checkpoint);
+    /* Until the next consumer comes, the one of before may read on what it has, and release it. */
+    c->cursor_used = c->resume.continues;
+    intake_follow(&c->intake, c->resume.continues);
+    return open_hold(c);
 }
 
 static int open_policies(struct collector *c)
@@ -388,16 +420,19 @@ static int open_policies(struct collector *c)
         .seq = &c->seq,
         .allow_enforcement = c->conf.allow_enforcement,
         .put = intake_put,
-        .put_arg = &c->intake};
+        .put_arg = &c->intake,
+        .checkpoint = c->resume.checkpoint,
+        .keeper = c->notify.fd < 0 ? (struct hooks_keeper){0} : resume_keeper(&c->resume)};
     char error[HOOK_ERROR_MAX];
     int r;
 
-    if (!policies_are_used(&c->conf))
-        return 0;
+    c->has_policies = policies_are_used(&c->conf);
     r = hooks_new(&c->hooks, &options, error);
     if (r < 0)
         log_error("policies: %s", error);
-    else
+    else if (resume_inherit(&c->resume, c->hooks) == 0 && !c->has_policies)
+        c->hooks = hooks_free(c->hooks);
+    else if (c->has_policies)
         policies_read(&c->conf, c->hooks, &c->intake);
     return r;
 }
@@ -408,16 +443,48 @@ static int open_probe(struct collector *c)
         .epoch_ns = c->epoch_ns,
         .kind = (enum probe_kind)c->conf.hook_kind,
         .cgroup_controller = c->conf.hierarchy.id ? c->conf.hierarchy.name : NULL,
-        .cgroup_hierarchy_id = c->conf.hierarchy.id};
+        .cgroup_hierarchy_id = c->conf.hierarchy.id,
+        .generation = checkpoint_next_generation(c->resume.checkpoint),
+        .kept = resume_maps(&c->resume)};
+    struct checkpoint_totals totals;
     char error[PROBE_ERROR_MAX];
     int r;
 
     r = probe_new(&c->probe, &options, error);
-    if (r == 0)
+    if (r == 0) {
+        checkpoint_get_totals(c->resume.checkpoint, &totals);
+        if (probe_skip_to(c->probe, totals.ring_position) <
+            0) /* only by a fault of ours; what comes twice has the same id */
+            log_warning(
+                "the position in the ring buffer that was kept cannot be: some records may come twice");
+        intake_keep(&c->intake, c->resume.checkpoint, c->probe);
         r = probe_attach(c->probe, error);
+    }
     if (r < 0)
         log_error("hooks: %s", error);
     return r;
+}
+
+/* From the programs of an earlier collector, if there was one, to ours. Everything is kept before the earlier one's is let go. */
+static void take_over(struct collector *c)
+{
+    size_t ring_bytes = probe_used_bytes(c->probe), queue_bytes = queue_producer_used_bytes(c->queue);
+
+    if (c->notify.fd >= 0)
+        resume_keep(&c->resume, c->probe, c->queue, c->hold_fd);
+    if (c->hooks)
+        resume_keep_policies(&c->resume, c->hooks);
+    probe_open_gate(c->probe);
+    resume_finish(&c->resume, &c->intake);
+    if (c->hooks)
+        hooks_end_inherited(c->hooks);
+    if (c->resume.continues)
+        log_info("goes on where an earlier collector ended: %zu bytes in the ring buffer, %zu in the queue",
+            ring_bytes, queue_bytes);
+    if (c->resume.store.error)
+        log_warning("the service manager does not keep what is open (%s): what happens between an end and "
+                    "the next start would not be recorded",
+            strerror(-c->resume.store.error));
 }
 
 /* C1 */
@@ -467,8 +534,12 @@ int collector_start(struct collector *c, struct conf *conf)
     *c = COLLECTOR_EMPTY;
     c->conf = *conf;
     *conf = (struct conf){0};
-    c->epoch_ns = c->seq = clock_boot_ns();
-    c->quota = (struct quota){.filled_ns = c->epoch_ns, .left = QUOTA_LINES};
+    c->start_ns = c->seq = clock_boot_ns();
+    c->quota = (struct quota){.filled_ns = c->start_ns, .left = QUOTA_LINES};
+    r = notify_open(&c->notify); /* later there is no socket to be had */
+    if (r < 0)
+        log_warning("cannot talk to the service manager: %s", strerror(-r));
+    resume_begin(&c->resume, &c->notify, c->start_ns);
     raise_memlock();
     r = open_signals(c);
     if (r < 0)
@@ -482,8 +553,10 @@ int collector_start(struct collector *c, struct conf *conf)
     r = open_probe(c);
     if (r == 0)
         r = open_policies(c);
-    if (r == 0)
+    if (r == 0) {
+        take_over(c);
         r = take_first_snapshot(c);
+    }
     if (r < 0)
         return r; /* said */
     begin_recording(c);
@@ -494,10 +567,7 @@ int collector_start(struct collector *c, struct conf *conf)
         log_warning("--cgroup-root: %s is not the top of its hierarchy: the snapshot lacks "
                     "what is not below it, and the paths that it has begin there",
             c->conf.hierarchy.root);
-    r = notify_open(&c->notify); /* later there is no socket to be had */
-    if (r < 0)
-        log_warning("cannot talk to the service manager: %s", strerror(-r));
-    r = c->conf.sandbox ? confine_collector(c->hooks != NULL) : 0;
+    r = c->conf.sandbox ? confine_collector(c->has_policies) : 0;
     if (r < 0)
         return r; /* said */
     say_ready(c);
@@ -509,10 +579,14 @@ void collector_stop(struct collector *c)
 {
     handoff_close(&c->handoff);
     drop_snapshot(c);
-    c->hooks = hooks_free(c->hooks);
-    c->probe = probe_free(c->probe);
+    /* Where the attachments are kept their programs go on until the next collector takes over; taking them down here would switch them off. The process ends. */
+    if (c->notify.fd < 0) {
+        c->hooks = hooks_free(c->hooks);
+        c->probe = probe_free(c->probe);
+    }
     say_recording_ended(c, recorder_close(&c->recorder));
     intake_deinit(&c->intake);
+    resume_deinit(&c->resume);
     c->queue = queue_producer_free(c->queue);
     fd_close(&c->hold_fd);
     fd_close(&c->signal_fd);

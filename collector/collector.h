@@ -3,15 +3,16 @@
 /*
  * The collector: its state, the order in which it starts and stops, and its loop. Everything that it decides to say is said here.
  *
- *   start   queue ─► programs loaded ─► hooks attached ─► policies ─► snapshot (the ring drained in between) ─► socket ─► privileges dropped ─► ready
+ *   start   what was kept ─► queue ─► programs loaded ─► hooks attached ─► policies ─► all kept ─► gate ─► snapshot (the ring drained in between) ─► socket ─► privileges dropped ─► ready
  *   turn    wait for an fd or the drain timer ─► drain ─► a step of a snapshot, if one is asked for ─► handoff
- *   stop    last drain ─► socket removed ─► hooks detached
+ *   stop    last drain ─► socket removed ─► hooks detached, or left to the service manager
  *
  * C1  hooks are attached before the snapshot starts: what is in neither does not exist
  * C2  the ring is drained every 1 ms while records flow, every 10 ms when there were none for 50 ms, at once when it fills
  * C3  while nobody consumes, the queue fills and what comes then is counted
  * C4  a consumer gets a snapshot of its own; the first one the one from the start, if nothing was refused since
  * C5  the next consumer goes on at the last head that was accepted, on a page and with a bell that its predecessor does not have
+ * C6  a kill at any moment, and the next collector goes on (resume.h): where a service manager keeps what is open
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #include "collector/intake.h"
 #include "collector/probe.h"
 #include "collector/recorder.h"
+#include "collector/resume.h"
 #include "collector/snapshot.h"
 #include "common/notify.h"
 
@@ -34,16 +36,20 @@ struct quota {
 
 struct collector {
     struct conf conf;
-    uint64_t epoch_ns; /* boot clock at the start: names this instance */
-    uint64_t seq;      /* of the records that the collector makes */
+    uint64_t start_ns; /* boot clock: names this process */
+    uint64_t
+        epoch_ns; /* the same of the first collector of those that went on: sequence numbers begin there */
+    uint64_t seq; /* of the records that the collector makes */
     struct probe *probe;
-    struct hooks *hooks; /* of the policies */
+    struct hooks *hooks; /* of the policies, ours and an earlier collector's; NULL: none */
+    bool has_policies;   /* what loads them is kept */
     struct queue_producer *queue;
     struct intake intake;
     struct recorder recorder;
     struct handoff handoff;
     int signal_fd;
     struct notify notify;
+    struct resume resume;
     int hold_fd; /* the consumers' own; never mapped here */
 
     struct snapshot *snapshot; /* the one from the start until it is given away, or one in the making */
@@ -64,7 +70,8 @@ struct collector {
         .signal_fd = -1,                                                                                     \
         .hold_fd = -1,                                                                                       \
         .recorder = RECORDER_EMPTY,                                                                          \
-        .notify = NOTIFY_EMPTY})
+        .notify = NOTIFY_EMPTY,                                                                              \
+        .resume = RESUME_EMPTY})
 
 /* Takes `conf` over. Each failure has been said in one line. 0 or negative errno. */
 int collector_start(struct collector *collector, struct conf *conf);

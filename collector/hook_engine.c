@@ -605,6 +605,31 @@ int hook_engine_attach(struct hook_engine *engine, const struct hook_target *tar
     return r;
 }
 
+size_t hook_engine_get_links(const struct hook_attachment *attachment, int ret_fds[2])
+{
+    size_t count = 0;
+
+    for (int i = 0; i < 2; i++) {
+        if (attachment->handles[i])
+            ret_fds[count++] = bpf_link__fd(attachment->handles[i]);
+        else if (attachment->links[i] >= 0)
+            ret_fds[count++] = attachment->links[i];
+    }
+    return count;
+}
+
+/* Fork and exec; the iterator runs when it is asked to only. */
+size_t hook_engine_get_process_links(const struct hook_engine *engine, int *ret_fds, size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < 2 && count < max; i++) {
+        if (engine->process_links[i])
+            ret_fds[count++] = bpf_link__fd(engine->process_links[i]);
+    }
+    return count;
+}
+
 void hook_engine_detach(struct hook_engine *engine, struct hook_attachment *attachment)
 {
     (void)engine;

@@ -63,6 +63,10 @@ struct hook_attachment {
 int hook_engine_attach(struct hook_engine *engine, const struct hook_target *target, uint64_t cookie,
     struct hook_attachment *ret, char error[HOOK_ERROR_MAX]);
 
+/* Link fds, borrowed; their number. Of an attachment at most two. */
+size_t hook_engine_get_links(const struct hook_attachment *attachment, int ret_fds[2]);
+size_t hook_engine_get_process_links(const struct hook_engine *engine, int *ret_fds, size_t max);
+
 /* The hook may still be at work on another CPU until hook_engine_settle(). */
 void hook_engine_detach(struct hook_engine *engine, struct hook_attachment *attachment);
 

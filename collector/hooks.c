@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/checkpoint.h"
 #include "collector/hook_engine.h"
 #include "collector/hook_plan.h"
 #include "collector/hook_record.h"
@@ -37,6 +38,8 @@ struct loaded {
     size_t hook_count;
     struct configuration *configurations;
     size_t configuration_count;
+    bool is_kept;           /* by the keeper, under its first hook id */
+    uint64_t gone_position; /* of the queue, behind its GONE; 0: not known yet */
     struct loaded *next;
 };
 
@@ -46,11 +49,19 @@ struct hooks {
     struct hook_set_table *sets;
     struct hook_kernel kernel;
     struct loaded *loaded, *leaving; /* leaving: detached, GONE not told yet */
+    struct loaded *inherited;        /* an earlier collector's, at work until hooks_end_inherited() */
+    struct loaded *gone;             /* told; its records may still be read */
+    bool sets_are_kept, has_changed;
     uint32_t next_hook, next_config, next_set;
     uint64_t missed_looked_ns;
 };
 
 /* ---- a policy's parts ----------------------------------------------------------------------------------------------- */
+
+static uint32_t next_hook_id(struct hooks *hooks)
+{
+    return hooks->options.checkpoint ? checkpoint_next_hook(hooks->options.checkpoint) : hooks->next_hook++;
+}
 
 static struct hook *add_hook(struct hooks *hooks, struct loaded *loaded)
 {
@@ -59,7 +70,7 @@ static struct hook *add_hook(struct hooks *hooks, struct loaded *loaded)
     if (!items)
         return NULL;
     loaded->hooks = items;
-    items[loaded->hook_count] = (struct hook){.id = hooks->next_hook++, .attachment = HOOK_ATTACHMENT_EMPTY};
+    items[loaded->hook_count] = (struct hook){.id = next_hook_id(hooks), .attachment = HOOK_ATTACHMENT_EMPTY};
     return &items[loaded->hook_count++];
 }
 
@@ -168,18 +179,61 @@ static void remove_configuration(struct hooks *hooks, struct configuration *conf
 static void tell(struct hooks *hooks, struct hook *hook, uint8_t flags)
 {
     struct record_policy *record = hook->record;
+    uint8_t before = record->flags;
 
     record->header.seq = (*hooks->options.seq)++;
     record->header.time_ns = clock_boot_ns();
     record->flags |= flags;
     (void)hooks->options.put(&record->header, record->header.size, hooks->options.put_arg);
+    record->flags = before; /* a snapshot tells of it as it was */
     hook->is_told = true;
 }
 
 /* ---- unloading ------------------------------------------------------------------------------------------------------ */
 
+/* All links of a policy, or (NULL) of what keeps the sets; at most `max`. */
+static size_t collect_links(struct hooks *hooks, const struct loaded *loaded, int *fds, size_t max)
+{
+    size_t count = 0;
+
+    if (!loaded)
+        return hook_engine_get_process_links(hooks->engine, fds, max);
+    for (size_t i = 0; i < loaded->hook_count && count + 2 <= max; i++)
+        count += hook_engine_get_links(&loaded->hooks[i].attachment, fds + count);
+    return count;
+}
+
+static void keep_links(struct hooks *hooks, struct loaded *loaded)
+{
+    const struct hooks_keeper *keeper = &hooks->options.keeper;
+    CLEANUP_FREE int *fds = NULL;
+    size_t max = 2 * loaded->hook_count + 2, count;
+
+    if (!keeper->keep || loaded->hook_count == 0)
+        return;
+    fds = calloc(max, sizeof(*fds));
+    if (!fds)
+        return; /* its hooks end with this process */
+    count = collect_links(hooks, NULL, fds, max);
+    if (count > 0 && !hooks->sets_are_kept) {
+        keeper->keep(keeper->arg, 0, fds, count);
+        hooks->sets_are_kept = true;
+    }
+    count = collect_links(hooks, loaded, fds, max);
+    keeper->keep(keeper->arg, loaded->hooks[0].id, fds, count);
+    loaded->is_kept = true;
+}
+
+static void forget_links(struct hooks *hooks, struct loaded *loaded)
+{
+    if (loaded->is_kept)
+        hooks->options.keeper.forget(hooks->options.keeper.arg, loaded->hooks[0].id);
+    loaded->is_kept = false;
+}
+
 static void detach(struct hooks *hooks, struct loaded *loaded)
 {
+    forget_links(hooks, loaded);
     for (size_t i = 0; i < loaded->hook_count; i++) {
         struct hook_attachment *attachment = &loaded->hooks[i].attachment;
 
@@ -214,8 +268,13 @@ static void unload_all(struct hooks *hooks, struct loaded *list)
 
     if (!list)
         return;
-    for (struct loaded *loaded = list; loaded; loaded = loaded->next)
+    hooks->has_changed = true;
+    for (struct loaded *loaded = list; loaded; loaded = loaded->next) {
         detach(hooks, loaded);
+        /* Who keeps the links lets go of them in his own time: until then there is nothing for the programs to do. */
+        for (size_t i = 0; i < loaded->configuration_count; i++)
+            (void)hook_engine_remove_config(hooks->engine, loaded->configurations[i].number);
+    }
     hook_engine_settle(hooks->engine);
     while (list) {
         struct loaded *loaded = list;
@@ -369,6 +428,8 @@ int hooks_load(struct hooks *hooks, struct policy *policy, struct hook_error *er
         return r;
     }
     *policy = (struct policy){0};
+    keep_links(hooks, loaded);
+    hooks->has_changed = true;
     loaded->next = hooks->loaded;
     hooks->loaded = loaded;
     return 0;
@@ -476,7 +537,8 @@ void hooks_on_drained(struct hooks *hooks)
             if (loaded->hooks[i].is_told)
                 tell(hooks, &loaded->hooks[i], RECORD_POLICY_GONE);
         }
-        free_loaded(loaded);
+        loaded->next = hooks->gone;
+        hooks->gone = loaded;
     }
     if (hooks->engine && now_ns - hooks->missed_looked_ns >= NS_PER_SEC) {
         hooks->missed_looked_ns = now_ns;
@@ -485,16 +547,88 @@ void hooks_on_drained(struct hooks *hooks)
     }
 }
 
-int hooks_each_policy(
-    struct hooks *hooks, int (*fn)(const struct record_header *record, void *arg), void *arg)
+/* ---- what went, and what an earlier collector had ---------------------------------------------------------------------- */
+
+int hooks_inherit(struct hooks *hooks, const struct record_policy *record)
 {
-    for (struct loaded *loaded = hooks->loaded; loaded; loaded = loaded->next) {
+    struct loaded *loaded = calloc(1, sizeof(*loaded));
+    struct hook *hook = calloc(1, sizeof(*hook));
+    struct record_policy *copy = malloc(record->header.size);
+
+    if (!loaded || !hook || !copy) {
+        free(loaded);
+        free(hook);
+        free(copy);
+        return -ENOMEM;
+    }
+    memcpy(copy, record, record->header.size);
+    copy->flags &= (uint8_t)~RECORD_POLICY_GONE;
+    *hook = (struct hook){.attachment = HOOK_ATTACHMENT_EMPTY, .record = copy, .is_told = true};
+    loaded->hooks = hook;
+    loaded->hook_count = 1;
+    loaded->next = hooks->inherited;
+    hooks->inherited = loaded;
+    return 0;
+}
+
+void hooks_end_inherited(struct hooks *hooks)
+{
+    while (hooks->inherited) {
+        struct loaded *loaded = hooks->inherited;
+
+        hooks->inherited = loaded->next;
+        loaded->next = hooks->leaving;
+        hooks->leaving = loaded;
+    }
+}
+
+bool hooks_look_at_gone(struct hooks *hooks, uint64_t head, uint64_t tail)
+{
+    struct loaded **link = &hooks->gone;
+    bool changed = hooks->has_changed;
+
+    while (*link) {
+        struct loaded *loaded = *link;
+
+        if (!loaded->gone_position) {
+            loaded->gone_position = tail;
+        } else if (loaded->gone_position <= head) {
+            *link = loaded->next;
+            free_loaded(loaded);
+            changed = true;
+            continue;
+        }
+        link = &loaded->next;
+    }
+    hooks->has_changed = false;
+    return changed;
+}
+
+/* What a snapshot says is in force, also of what is gone when it is read: GONE follows in the stream. */
+static int each_policy_of(
+    struct loaded *loaded, int (*fn)(const struct record_header *record, void *arg), void *arg)
+{
+    for (; loaded; loaded = loaded->next) {
         for (size_t i = 0; i < loaded->hook_count; i++) {
-            int r = fn(&loaded->hooks[i].record->header, arg);
+            int r = loaded->hooks[i].is_told ? fn(&loaded->hooks[i].record->header, arg) : 0;
 
             if (r < 0)
                 return r;
         }
+    }
+    return 0;
+}
+
+int hooks_each_policy(
+    struct hooks *hooks, int (*fn)(const struct record_header *record, void *arg), void *arg)
+{
+    struct loaded *const lists[] = {hooks->gone, hooks->leaving, hooks->inherited, hooks->loaded};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        int r = each_policy_of(lists[i], fn, arg);
+
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -533,17 +667,24 @@ int hooks_new(struct hooks **ret, const struct hooks_options *options, char erro
     return 0;
 }
 
+static void free_list(struct loaded *list)
+{
+    while (list) {
+        struct loaded *loaded = list;
+
+        list = loaded->next;
+        free_loaded(loaded);
+    }
+}
+
 struct hooks *hooks_free(struct hooks *hooks)
 {
     if (!hooks)
         return NULL;
     unload_all(hooks, TAKE_POINTER(hooks->loaded));
-    while (hooks->leaving) {
-        struct loaded *loaded = hooks->leaving;
-
-        hooks->leaving = loaded->next;
-        free_loaded(loaded);
-    }
+    free_list(hooks->leaving);
+    free_list(hooks->inherited);
+    free_list(hooks->gone);
     hook_sets_free(hooks->sets);
     hook_engine_free(hooks->engine);
     hook_kernel_deinit(&hooks->kernel);

@@ -18,7 +18,16 @@
 #include "collector/policy.h"
 #include "collector/probe.h"
 
+struct checkpoint;
 struct hooks;
+struct record_policy;
+
+/* Where links are kept beyond this process (resume.h), by number: the first hook id of a policy; 0: what keeps the sets of processes. The fds are borrowed. */
+struct hooks_keeper {
+    void (*keep)(void *arg, uint32_t number, const int *link_fds, size_t count);
+    void (*forget)(void *arg, uint32_t number);
+    void *arg;
+};
 
 struct hooks_options {
     struct probe *probe; /* outlives the hooks */
@@ -28,6 +37,8 @@ struct hooks_options {
     bool no_perf;        /* what can be had without perf_event_open(2) only */
     probe_record_fn put; /* takes a RECORD_POLICY for the stream */
     void *put_arg;
+    struct checkpoint *checkpoint; /* gives out hook ids, over all collectors; NULL: they begin at 1 */
+    struct hooks_keeper keeper;    /* all NULL: nobody keeps them */
 };
 
 /* 0 or negative errno with a line in `error`. */
@@ -57,7 +68,16 @@ struct hooks_change hooks_apply(
 /* After each drain that left the ring empty: GONE of what was unloaded before it began; counts what the kernel did not hand to the programs. */
 void hooks_on_drained(struct hooks *hooks);
 
-/* The RECORD_POLICY of each hook, for a snapshot; negative of `fn` ends it. */
+/* A hook of an earlier collector, copied: what it recorded may still come. Told to be GONE after the first drain that follows hooks_end_inherited(), which is called when none of them runs
+ * any more. -ENOMEM. */
+int hooks_inherit(struct hooks *hooks, const struct record_policy *record);
+void hooks_end_inherited(struct hooks *hooks);
+
+/* What is gone is still told to those who come, until the queue is read beyond it: from `head` on somebody may still read it, `tail` is behind GONE. True: hooks_each_policy() has
+ * changed since the last call. */
+bool hooks_look_at_gone(struct hooks *hooks, uint64_t head, uint64_t tail);
+
+/* The RECORD_POLICY of each hook whose records somebody may still read, for a snapshot; negative of `fn` ends it. */
 int hooks_each_policy(
     struct hooks *hooks, int (*fn)(const struct record_header *record, void *arg), void *arg);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/checkpoint.h"
+#include "collector/probe.h"
 #include "common/clock.h"
 
 struct intake_loss {
@@ -35,9 +37,56 @@ static void refresh(struct intake *intake)
         intake->consumer_broken = true;
 }
 
+/* ---- the checkpoint's rows: the collector's own first, then the CPUs ---- */
+
+static uint32_t place_index(uint32_t checkpoint_row, uint32_t place)
+{
+    return (checkpoint_row == 0 ? INTAKE_CPU_MAX : checkpoint_row - 1) * PLACES + place;
+}
+
+static void touch(struct intake *intake, uint32_t index)
+{
+    uint32_t row = index / PLACES;
+
+    if (intake->checkpoint)
+        checkpoint_touch(intake->checkpoint, row == INTAKE_CPU_MAX ? 0 : row + 1);
+}
+
+static void fill_row(void *arg, unsigned row, struct checkpoint_row *ret)
+{
+    const struct intake *intake = arg;
+    const struct loss_seen *seen = row && intake->source ? probe_seen(intake->source, row - 1) : NULL;
+
+    *ret = (struct checkpoint_row){0};
+    if (seen)
+        ret->seen = *seen;
+    for (uint32_t place = 0; place < PLACES; place++) {
+        const struct intake_loss *loss = &intake->losses[place_index(row, place)];
+
+        if (!loss->waits)
+            continue;
+        ret->waiting[place] =
+            (struct checkpoint_loss){.first_seq = loss->first_seq, .last_seq = loss->last_seq};
+        memcpy(ret->waiting[place].count, loss->count, sizeof(loss->count));
+    }
+}
+
 static void publish(struct intake *intake)
 {
+    bool kept = false;
+
+    if (intake->checkpoint) {
+        const struct checkpoint_totals totals = {.tail = queue_producer_tail(intake->queue),
+            .ring_position = intake->source ? probe_position(intake->source) : 0,
+            .books = intake->books};
+
+        kept = checkpoint_prepare(intake->checkpoint, &totals, fill_row, intake);
+    }
     queue_producer_publish(intake->queue);
+    if (kept)
+        checkpoint_commit(intake->checkpoint);
+    if (intake->source)
+        probe_release(intake->source);
     intake->batch = 0;
 }
 
@@ -52,6 +101,7 @@ static struct intake_loss *open_loss(struct intake *intake, uint16_t cpu, enum r
         *loss = (struct intake_loss){.first_seq = UINT64_MAX, .next = intake->first_loss, .waits = true};
         intake->first_loss = index + 1;
     }
+    touch(intake, index);
     return loss;
 }
 
@@ -107,10 +157,66 @@ static void put_waiting_losses(struct intake *intake)
 
         if (put_lost_record(intake, *link - 1)) {
             loss->waits = false;
+            touch(intake, *link - 1);
             *link = loss->next;
         } else {
             link = &loss->next;
         }
+    }
+}
+
+static void take_row(struct intake *intake, unsigned row, const struct checkpoint_row *from)
+{
+    struct loss_seen *seen = row && intake->source ? probe_seen(intake->source, row - 1) : NULL;
+
+    if (seen)
+        *seen = from->seen;
+    for (uint32_t place = 0; place < PLACES; place++) {
+        const struct checkpoint_loss *left = &from->waiting[place];
+        struct intake_loss *loss;
+
+        if (left->first_seq == 0 && left->last_seq == 0)
+            continue;
+        loss = open_loss(intake, row ? (uint16_t)(row - 1) : RECORD_CPU_COLLECTOR,
+            (enum record_lost_where)(RECORD_LOST_BPF_RING + place));
+        widen(loss, left->first_seq, left->last_seq);
+        for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+            loss->count[i] += left->count[i];
+            intake->refused_count += left->count[i];
+        }
+    }
+}
+
+void intake_keep(struct intake *intake, struct checkpoint *checkpoint, struct probe *source)
+{
+    struct checkpoint_totals totals;
+    struct checkpoint_row row;
+
+    intake->checkpoint = checkpoint;
+    intake->source = source;
+    checkpoint_get_totals(checkpoint, &totals);
+    intake->books = totals.books;
+    intake->books_changed = true;
+    for (unsigned i = 0; i < checkpoint_row_count(checkpoint) && i <= INTAKE_CPU_MAX; i++) {
+        if (checkpoint_get_row(checkpoint, i, &row))
+            take_row(intake, i, &row);
+    }
+}
+
+void intake_give_up(struct intake *intake, const uint64_t count[16])
+{
+    struct intake_loss *loss = NULL;
+
+    for (size_t i = 0; i < RECORD_TYPE_SLOTS; i++) {
+        if (count[i] == 0)
+            continue;
+        if (!loss)
+            loss = open_loss(intake, RECORD_CPU_COLLECTOR, RECORD_LOST_QUEUE);
+        widen(loss, *intake->seq, *intake->seq);
+        loss->count[i] += count[i];
+        intake->books.refused_queue[i] += count[i];
+        intake->refused_count += count[i];
+        intake->books_changed = true;
     }
 }
 

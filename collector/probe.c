@@ -140,6 +140,39 @@ static bool name_ends(const char *name, const char *end)
     return name_size >= end_size && strcmp(name + name_size - end_size, end) == 0;
 }
 
+static bool is_map(int fd, enum bpf_map_type type, uint32_t value_bytes, struct bpf_map_info *ret)
+{
+    uint32_t size = sizeof(*ret);
+
+    *ret = (struct bpf_map_info){0};
+    return fd >= 0 && bpf_obj_get_info_by_fd(fd, ret, &size) == 0 && ret->type == type &&
+           ret->value_size == value_bytes;
+}
+
+int probe_check_kept(struct probe_kept *kept, char error[PROBE_ERROR_MAX])
+{
+    struct bpf_map_info info;
+
+    if (!is_map(kept->ring, BPF_MAP_TYPE_RINGBUF, 0, &info))
+        return fail(error, -EINVAL, "the ring buffer is none");
+    kept->ring_bytes = info.max_entries;
+    if (!is_map(kept->cpu_states, BPF_MAP_TYPE_ARRAY, sizeof(struct cpu_state), &info) ||
+        info.max_entries != probe_possible_cpus())
+        return fail(error, -EINVAL, "the loss counters are not this kernel's");
+    if (!is_map(kept->process_states, BPF_MAP_TYPE_TASK_STORAGE, PROCESS_STATE_BYTES, &info))
+        return fail(error, -EINVAL, "what is kept with processes has another form");
+    if (!is_map(kept->shared, BPF_MAP_TYPE_ARRAY, sizeof(struct output_shared), &info))
+        return fail(error, -EINVAL, "the gate has another form");
+    return 0;
+}
+
+unsigned probe_possible_cpus(void)
+{
+    int count = libbpf_num_possible_cpus();
+
+    return count > 0 ? (unsigned)count : 0;
+}
+
 static int size_maps(struct process_bpf *skeleton, const struct probe *probe)
 {
     int r = bpf_map__set_max_entries(skeleton->maps.ring, (__u32)probe->ring_bytes);

@@ -38,6 +38,12 @@ struct probe_kept {
     size_t ring_bytes;
 };
 
+/* Whether these are our kind of maps, as far as their types and sizes tell; fills ring_bytes. 0, or negative with a line in `error`. */
+int probe_check_kept(struct probe_kept *kept, char error[PROBE_ERROR_MAX]);
+
+/* CPUs that there can be; 0: not known. */
+unsigned probe_possible_cpus(void);
+
 struct probe_options {
     size_t ring_bytes;    /* rounded up to a power of two of at least a page; 0: PROBE_RING_BYTES_DEFAULT */
     uint32_t host_mnt_ns; /* inode number of the host's mount namespace; 0: that of process 1 */

@@ -449,6 +449,7 @@ void queue_producer_load_books(const struct queue_producer *q, struct queue_book
         ret->refused_ring[i] = atomic_load_explicit(&shared->refused_ring[i], memory_order_relaxed);
         ret->refused_queue[i] = atomic_load_explicit(&shared->refused_queue[i], memory_order_relaxed);
     }
+    ret->made = atomic_load_explicit(&shared->made, memory_order_relaxed);
 }
 
 void queue_producer_store_books(struct queue_producer *q, const struct queue_books *books)

@@ -134,7 +134,8 @@ static void take_line(struct events *events, const char *line, size_t size, uint
         [EVENT_EXEC] = "process_exec",
         [EVENT_EXIT] = "process_exit",
         [EVENT_LOST] = "lost",
-        [EVENT_POD_UPDATE] = "pod_update"};
+        [EVENT_POD_UPDATE] = "pod_update",
+        [EVENT_HOOK] = "process_tracepoint"};
     struct events_private *p = events->private;
     json_t *whole = size <= LINE_MAX_BYTES ? json_loadb(line, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
     const json_t *body = NULL;
@@ -400,7 +401,7 @@ size_t events_distinct(const struct events *events, const struct test_container 
 
 const char *event_type_name(enum event_type type)
 {
-    static const char *const names[] = {"fork", "exec", "exit", "lost", "pod_update", "other"};
+    static const char *const names[] = {"fork", "exec", "exit", "lost", "pod_update", "hook", "other"};
 
     return names[type];
 }

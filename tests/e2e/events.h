@@ -15,6 +15,7 @@ enum event_type {
     EVENT_EXIT,
     EVENT_LOST,
     EVENT_POD_UPDATE,
+    EVENT_HOOK, /* of a policy on a tracepoint */
     EVENT_OTHER,
     EVENT_TYPE_COUNT
 };

@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "tests/e2e/pod.h"
 #include "tests/e2e/tap.h"
+#include "tests/support/service_manager.h"
 
 #define ARGS_MAX     48
 #define CHILDREN_MAX 16
@@ -110,7 +111,8 @@ static void become(bool unprivileged)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-static pid_t spawn(const char *log, int out, bool unprivileged, const char *const argv[])
+static pid_t spawn(
+    const char *log, int out, bool unprivileged, struct service_manager *manager, const char *const argv[])
 {
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -126,6 +128,8 @@ static pid_t spawn(const char *log, int out, bool unprivileged, const char *cons
             _exit(126);
         if (fd > 2)
             (void)close(fd);
+        if (manager)
+            service_manager_enter(manager);
         (void)execv(argv[0], (char *const *)argv);
         (void)fprintf(stderr, "exec %s: %s\n", argv[0], strerror(errno));
         _exit(127);
@@ -141,7 +145,7 @@ static pid_t spawn(const char *log, int out, bool unprivileged, const char *cons
 
 pid_t node_start(const char *log, bool unprivileged, const char *const argv[])
 {
-    return spawn(log, -1, unprivileged, argv);
+    return spawn(log, -1, unprivileged, NULL, argv);
 }
 
 int node_stop(pid_t pid, int number)
@@ -266,12 +270,22 @@ void node_init(struct node *node)
     current = node;
 }
 
+bool node_add_manager(struct node *node)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/notify.sock", node->dir);
+    node->manager = service_manager_new(path);
+    return tap_expect(node->manager != NULL, "no service manager: %s", strerror(errno));
+}
+
 void node_end(struct node *node)
 {
     if (node->enricher > 0)
         (void)node_stop_enricher(node, SIGKILL);
     if (node->collector > 0)
         (void)node_stop_collector(node, SIGTERM);
+    node->manager = service_manager_free(node->manager);
     if (node->output_fd >= 0)
         (void)close(node->output_fd);
     node->output_fd = -1;
@@ -347,20 +361,37 @@ static bool wait_ready(const struct node *node, unsigned ready_before)
     return false;
 }
 
-bool node_start_collector(struct node *node, ...)
+static void begin_collector(struct node *node, va_list ap)
 {
-    unsigned ready_before = count_in_log(node->collector_log, "ready: ");
     char program[512];
     const char *argv[ARGS_MAX] = {program, "--socket", node->socket, "--peer-user", NODE_USER,
         "--cgroup-hierarchy", node->cgroup_hierarchy};
-    va_list ap;
 
     (void)snprintf(program, sizeof(program), "%s", node_program("collector/podkin-collector"));
-    va_start(ap, node);
     add_options(argv, 7, ap);
-    va_end(ap);
     (void)unlink(node->socket);
-    node->collector = spawn(node->collector_log, -1, false, argv);
+    if (node->manager)
+        service_manager_settle(node->manager);
+    node->collector = spawn(node->collector_log, -1, false, node->manager, argv);
+}
+
+void node_begin_collector(struct node *node, ...)
+{
+    va_list ap;
+
+    va_start(ap, node);
+    begin_collector(node, ap);
+    va_end(ap);
+}
+
+bool node_start_collector(struct node *node, ...)
+{
+    unsigned ready_before = count_in_log(node->collector_log, "ready: ");
+    va_list ap;
+
+    va_start(ap, node);
+    begin_collector(node, ap);
+    va_end(ap);
     return tap_expect(wait_ready(node, ready_before), "the collector did not get ready");
 }
 
@@ -384,7 +415,7 @@ bool node_start_enricher(struct node *node, ...)
             die("pipe");
         (void)fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
     }
-    node->enricher = spawn(node->enricher_log, ends[1], true, argv);
+    node->enricher = spawn(node->enricher_log, ends[1], true, NULL, argv);
     node->serial++;
     if (ends[1] >= 0)
         (void)close(ends[1]);

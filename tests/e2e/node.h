@@ -10,6 +10,8 @@
 
 #define NODE_USER "nobody"
 
+struct service_manager;
+
 struct node {
     char dir[64];
     char socket[96], events_socket[96], output[96], pods[96];
@@ -19,14 +21,19 @@ struct node {
     bool to_pipe;    /* set before the enricher starts: output goes to output_fd, not to the file */
     int output_fd;   /* read end */
     unsigned serial; /* of the enricher, for messages */
+    struct service_manager *manager; /* of the collector; NULL: it is started by hand */
 };
 
 /* Makes the folder; an empty Pod list stands in `pods`. Exits the test program when even that fails. */
 void node_init(struct node *node);
+/* Collectors started from now on have a service manager, which keeps what they give it until node_end(). */
+bool node_add_manager(struct node *node);
 void node_end(struct node *node);
 
 /* Further options end with NULL. true: it is ready (its socket is there). */
 bool node_start_collector(struct node *node, ...);
+/* The same and does not wait. */
+void node_begin_collector(struct node *node, ...);
 /* The source is given as an option by the caller; --socket --output --events-socket --node-name are set. */
 bool node_start_enricher(struct node *node, ...);
 /* Sends the signal and waits at most 15 s. Exit status, or 128 + the signal that ended it; -1: it did not end. */

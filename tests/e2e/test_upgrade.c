@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A collector that is killed, under a service manager that keeps what it was given: nothing is missing, whoever else is killed.
+ *
+ * What happened is known from an independent count in the kernel (oracle.h). Each fork, exec and exit is of another execution, so (type, exec_id) names an event whatever its id: as many
+ * of these as the kernel counted, and no line with a new id for an old event.
+ *
+ * PODKIN_E2E_KILLS=N, PODKIN_E2E_SEED=N: how many random kills there are and where they begin.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/e2e/scene.h"
+#include "tests/support/service_manager.h"
+
+static struct scene scene;
+static const char *collector_options[4];
+
+static void vfork_some(void *arg)
+{
+    workload_vfork_true(*(unsigned *)arg);
+}
+
+/* Until it is killed: a burst and a rest. */
+static void vfork_for_ever(void *arg)
+{
+    for (;;) {
+        workload_vfork_true(*(unsigned *)arg);
+        node_sleep_ms(10);
+    }
+}
+
+static bool start_collector(void)
+{
+    return node_start_collector(
+        &scene.node, collector_options[0], collector_options[1], collector_options[2], NULL);
+}
+
+static bool begin(unsigned pods, const char *policy)
+{
+    static char path[512];
+
+    collector_options[0] = NULL;
+    if (policy) {
+        (void)snprintf(path, sizeof(path), "%s", policy);
+        collector_options[0] = "--policy";
+        collector_options[1] = path;
+        collector_options[2] = NULL;
+    }
+    if (!scene_make(&scene, pods) || !node_add_manager(&scene.node) || !start_collector())
+        return false;
+    scene_reveal(&scene);
+    return scene_start_enricher(&scene, NULL);
+}
+
+/* ---- what came out -------------------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+    const struct event *x = *(const struct event *const *)a, *y = *(const struct event *const *)b;
+    int order = (int)x->type - (int)y->type;
+
+    if (order == 0)
+        order = strcmp(x->exec_id, y->exec_id);
+    return order ? order : strcmp(x->id, y->id);
+}
+
+static bool is_hook_of(const struct event *event, const struct test_container *container)
+{
+    return event->type == EVENT_HOOK && event->docker[0] &&
+           strncmp(event->docker, container->id, strlen(event->docker)) == 0;
+}
+
+struct tally {
+    size_t lines, events, ids; /* events: by type and exec_id */
+    size_t hooks, hook_ids;
+};
+
+static struct tally tally_of(const struct test_container *container)
+{
+    const struct event **list = calloc(scene.events.count + 1, sizeof(*list));
+    struct tally tally = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; list && i < scene.events.count; i++) {
+        const struct event *event = &scene.events.list[i];
+
+        if (event_is_of(event, container) || is_hook_of(event, container))
+            list[count++] = event;
+    }
+    if (count > 0)
+        qsort(list, count, sizeof(*list), by_name);
+    for (size_t i = 0; i < count; i++) {
+        const struct event *before = i ? list[i - 1] : NULL;
+        bool same = before && before->type == list[i]->type && before->exec_id == list[i]->exec_id;
+        bool is_hook = list[i]->type == EVENT_HOOK;
+
+        tally.lines++;
+        *(is_hook ? &tally.hooks : &tally.events) += !same;
+        *(is_hook ? &tally.hook_ids : &tally.ids) += !same || before->id != list[i]->id;
+    }
+    free(list);
+    return tally;
+}
+
+static void expect_nothing_missing(unsigned pod, bool hooks)
+{
+    struct test_container *container = scene_container(&scene, pod);
+    struct oracle_counts counts = oracle_read(container);
+    uint64_t wanted = oracle_total(container), end = node_now_ns() + UINT64_C(30000000000);
+    struct tally tally;
+
+    while (events_read(&scene.events), tally = tally_of(container),
+        (tally.events < wanted || (hooks && tally.hooks < counts.execs)) && node_now_ns() < end)
+        node_sleep_ms(200);
+    node_sleep_ms(300);
+    events_read(&scene.events);
+    tally = tally_of(container);
+    if (!tap_expect_equal(tally.events, wanted, "events in the output, of those that the kernel counted"))
+        node_show_status(&scene.node);
+    if (hooks)
+        tap_expect_equal(tally.hooks, counts.execs, "events of the policy");
+    /* An event in the very moment of a change may be told by both collectors (bpf/output.bpf.h). */
+    tap_expect(
+        tally.ids - tally.events <= 20, "%zu events came under another id again", tally.ids - tally.events);
+    tap_note("%llu events, %zu lines; under another id again: %zu, of the policy %zu",
+        (unsigned long long)wanted, tally.lines, tally.ids - tally.events, tally.hook_ids - tally.hooks);
+    tap_expect_equal(events_lost(&scene.events), 0, "events that say that something was lost");
+    tap_expect_equal(scene.events.bad_lines, 0, "lines that are not JSON");
+    workload_expect_complete(&scene.events, &scene.pods[pod], container);
+}
+
+/* ---- the cases ------------------------------------------------------------------------------------------------------ */
+
+static void killed_once(void)
+{
+    struct test_container *container;
+    unsigned count = 1000;
+
+    if (!begin(1, NULL))
+        return scene_end(&scene);
+    container = scene_container(&scene, 0);
+    (void)workload_run(container, vfork_some, &count);
+    tap_expect_equal(node_stop_collector(&scene.node, SIGKILL), 128 + SIGKILL, "the collector's end");
+    (void)workload_run(container, vfork_some, &count); /* with nobody there */
+    node_sleep_ms(300);
+    if (start_collector()) {
+        (void)workload_run(container, vfork_some, &count);
+        expect_nothing_missing(0, false);
+        tap_expect(node_log_contains(scene.node.collector_log, "goes on where an earlier collector ended"),
+            "it began anew");
+    }
+    scene_end(&scene);
+}
+
+static void stopped_and_started(void)
+{
+    struct test_container *container;
+    unsigned count = 500;
+
+    if (!begin(1, NULL))
+        return scene_end(&scene);
+    container = scene_container(&scene, 0);
+    (void)workload_run(container, vfork_some, &count);
+    tap_expect_equal(node_stop_collector(&scene.node, SIGTERM), 0, "the collector's end");
+    (void)workload_run(container, vfork_some, &count);
+    if (start_collector()) {
+        (void)workload_run(container, vfork_some, &count);
+        expect_nothing_missing(0, false);
+    }
+    scene_end(&scene);
+}
+
+/* Load all the time; `both`: 0 the collector, 1 the enricher too, at the same moment. */
+static void kill_in_turn(bool both, const char *policy)
+{
+    unsigned count = 9000;
+    pid_t pid;
+
+    if (!begin(1, policy))
+        return scene_end(&scene);
+    pid = workload_start(scene_container(&scene, 0), vfork_some, &count);
+    for (unsigned i = 0; i < 5; i++) {
+        node_sleep_ms(300 + 90 * i);
+        (void)node_stop_collector(&scene.node, SIGKILL);
+        if (both)
+            (void)node_stop_enricher(&scene.node, SIGKILL);
+        events_read(&scene.events); /* through the output's rotations */
+        node_sleep_ms(60 * i);
+        if (!start_collector() || (both && !scene_start_enricher(&scene, NULL)))
+            break;
+    }
+    (void)waitpid(pid, NULL, 0);
+    expect_nothing_missing(0, policy != NULL);
+    scene_end(&scene);
+}
+
+static const char *exec_policy(void)
+{
+    static char path[512];
+    const char *root = getenv("PODKIN_SOURCE_ROOT");
+
+    (void)snprintf(
+        path, sizeof(path), "%s/tests/fixtures/policies/exec-raw-tracepoint.yaml", root ? root : ".");
+    return path;
+}
+
+static void killed_in_turn(void)
+{
+    kill_in_turn(false, NULL);
+}
+
+static void killed_with_enricher(void)
+{
+    kill_in_turn(true, NULL);
+}
+
+static void killed_with_policy(void)
+{
+    kill_in_turn(false, exec_policy());
+}
+
+static void killed_with_policy_and_enricher(void)
+{
+    kill_in_turn(true, exec_policy());
+}
+
+static unsigned number_of(const char *variable, unsigned otherwise)
+{
+    const char *text = getenv(variable);
+
+    return text && *text ? (unsigned)strtoul(text, NULL, 10) : otherwise;
+}
+
+/* A collector that is still starting is killed like any other. */
+static void kill_at_random(unsigned *seed)
+{
+    unsigned who = (unsigned)rand_r(seed) % 3;
+
+    node_sleep_ms((unsigned)rand_r(seed) % 1500);
+    if (who != 1)
+        (void)node_stop_collector(&scene.node, SIGKILL);
+    if (who != 0)
+        (void)node_stop_enricher(&scene.node, SIGKILL);
+    events_read(&scene.events); /* through the output's rotations */
+    node_sleep_ms((unsigned)rand_r(seed) % 400);
+    if (who != 1) {
+        if (rand_r(seed) % 4 == 0) { /* in the middle of taking over */
+            node_begin_collector(&scene.node, collector_options[0], collector_options[1], NULL);
+            node_sleep_ms((unsigned)rand_r(seed) % 400);
+            (void)node_stop_collector(&scene.node, SIGKILL);
+        }
+        (void)start_collector();
+    }
+    if (who != 0)
+        (void)scene_start_enricher(&scene, NULL);
+}
+
+static void killed_at_random(void)
+{
+    unsigned kills = number_of("PODKIN_E2E_KILLS", 20), seed = number_of("PODKIN_E2E_SEED", 1), count = 50;
+    pid_t pid;
+
+    tap_note("%u kills, seed %u", kills, seed);
+    if (!begin(1, exec_policy()))
+        return scene_end(&scene);
+    pid = workload_start(scene_container(&scene, 0), vfork_for_ever, &count);
+    for (unsigned i = 0; i < kills && !tap_failed(); i++)
+        kill_at_random(&seed);
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    node_sleep_ms(200);
+    expect_nothing_missing(0, true);
+    scene_end(&scene);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct tap_case cases[] = {
+        {"a collector that is killed loses nothing, also of what happens before the next", killed_once},
+        {"a collector that is restarted in order loses nothing", stopped_and_started},
+        {"a collector killed again and again loses nothing", killed_in_turn},
+        {"nor does it with a policy", killed_with_policy},
+        {"collector and enricher killed at the same time lose nothing", killed_with_enricher},
+        {"nor do they with a policy", killed_with_policy_and_enricher},
+        {"whoever is killed, and whenever, nothing is lost", killed_at_random},
+    };
+
+    return tap_main(cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
+}
