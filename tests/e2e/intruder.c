@@ -72,7 +72,7 @@ static void become_the_enricher(struct intruder *intruder, enum intruder_kind ki
     }
     r = enricher_init(&enricher, &conf);
     if (r == 0 && kind == INTRUDER_CONFINED)
-        r = confine_enricher(&conf);
+        r = enricher_confine(&enricher);
     if (r < 0)
         break_off("becoming the enricher", r);
     intruder->ring = loop_uring_ring(enricher.lane.loop);
