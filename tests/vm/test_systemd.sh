@@ -125,14 +125,6 @@ none_missing() {
     done
 }
 
-# only_gap_missing TEXT: what is missing came one after the other.
-only_gap_missing() {
-    missing exec >"$results/$load_name.missing"
-    gap=$(wc -l <"$results/$load_name.missing")
-    [ "$gap" = 0 ] || [ $(($(sed -n '$p' "$results/$load_name.missing") - $(sed -n 1p "$results/$load_name.missing") + 1)) = "$gap" ]
-    told $? "only what came while $1 is missing: $gap of $load_count, one after the other"
-}
-
 # Waits for the last process's exit: nothing overtakes within a process, and little between them.
 load_is_written() {
     until_true 60 seen exit "$load_count"
@@ -242,13 +234,37 @@ as_many_as_counted 'enricher killed'
 load collector-killed
 until_true 60 seen exec 5
 pid=$(main_pid collector) enricher_pid=$(main_pid enricher)
-kill -KILL "$pid"
+systemctl kill -s KILL podkin-collector
 check 'a killed collector is started again' until_true 60 other_pid collector "$pid"
 sleep 2
 load_end
 check 'the events go on after the collector was killed' load_is_written
 equal 'the enricher stays' "$(main_pid enricher)" "$enricher_pid"
-only_gap_missing 'no collector ran'
+none_missing 'collector killed'
+as_many_as_counted 'collector killed'
+check 'the next one went on where it was' says 'goes on where an earlier collector ended'
+
+load both-killed
+until_true 60 seen exec 5
+pid=$(main_pid collector) enricher_pid=$(main_pid enricher)
+systemctl kill -s KILL podkin-collector podkin-enricher
+check 'both killed: the collector is started again' until_true 60 other_pid collector "$pid"
+check 'both killed: the enricher is started again' until_true 60 other_pid enricher "$enricher_pid"
+sleep 2
+load_end
+check 'the events go on after both were killed' load_is_written
+none_missing 'both killed'
+as_many_as_counted 'both killed'
+
+load restarted
+until_true 60 seen exec 5
+check 'the collector is restarted' systemctl restart podkin-collector
+check 'both are restarted in one command' systemctl restart podkin-collector podkin-enricher
+sleep 2
+load_end
+check 'the events go on after the restarts' load_is_written
+none_missing 'restarted'
+as_many_as_counted 'restarted'
 
 # ---- both stopped ---------------------------------------------------------------------------------------------
 
@@ -318,7 +334,8 @@ told $? 'both are new processes'
 sleep 2
 load_end
 check 'the events go on after the upgrade' load_is_written
-only_gap_missing 'the collector restarted'
+none_missing 'upgraded'
+as_many_as_counted 'upgraded'
 journalctl -b --no-pager -o cat -u podkin-collector -u podkin-enricher >"$results/journal"
 equal 'no step of a sandbox was refused' "$(grep -E 'sandbox|Operation not permitted|giving up' "$results/journal")" ''
 
