@@ -71,7 +71,7 @@ static const char *role_of(const struct process *process, const struct container
     return "workload";
 }
 
-char *emit_put_own_pod_fields(char *to, const struct process *process, const struct container *container)
+static char *put_own_pod_fields(char *to, const struct process *process, const struct container *container)
 {
     to = PUT(to, "\"pod_state\":\"");
     to = put_string(to, container_state_name(container));
@@ -93,34 +93,37 @@ char *emit_put_own_pod_fields(char *to, const struct process *process, const str
     return PUT(to, "\",");
 }
 
+uint32_t emit_own_key(const struct process *process, const struct container *container)
+{
+    const struct pod *pod = container->pod;
+    bool of_host = process->image && process->image->flags & RECORD_PROCESS_BINARY_HOST_MNT;
+    uint32_t key = container->state | (uint32_t)container->evicted << 2 | (uint32_t)container->given_up << 3 |
+                   (uint32_t)container->path_unknown << 4 | (uint32_t)container->sandbox << 5 |
+                   (uint32_t)process->inherited << 6 |
+                   (uint32_t)(container->identity.role == CGROUP_ROLE_MONITOR) << 7 | (uint32_t)of_host << 8;
+
+    return pod ? key | 1 << 9 | (uint32_t)pod->complete << 10 | (uint32_t)pod->best_source << 11 : key;
+}
+
+char *emit_put_own_pod_fields(
+    struct emit *emit, char *to, const struct process *process, const struct container *container)
+{
+    uint32_t key = emit_own_key(process, container) + 1; /* 0 is an empty slot */
+    struct emit_own *own = &emit->own[(key ^ key >> 8) % EMIT_OWN_SLOTS];
+
+    if (own->key != key) {
+        own->size = (uint32_t)(put_own_pod_fields(own->text, process, container) - own->text);
+        own->key = key;
+    }
+    return put(to, own->text, own->size);
+}
+
 size_t emit_process_bound(const struct process *process, const struct container *container, bool whole)
 {
     size_t image = !process->image ? 0 : whole ? process->image->size : process->image->short_size;
 
-    return process->head_size + image + (container ? container->fragment.size : 0) + EMIT_PROCESS_OVERHEAD;
-}
-
-/* The head of a process whose arguments are left out: "truncArgs" is added, where Tetragon's order has it: behind the word that says how the process
- * became known. Rare, so it may search. */
-static char *put_marked_head(char *to, const struct process *process)
-{
-    static const char key[] = "\"flags\":\"", mark[] = "truncArgs";
-    const char *head = process->head, *end = head + process->head_size;
-    const char *at = memmem(head, process->head_size, key, sizeof(key) - 1);
-    size_t before;
-
-    if (!at || memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1))
-        return put(to, head, process->head_size);
-    at += sizeof(key) - 1;
-    before =
-        process->origin == PROCESS_EXECED || process->origin == PROCESS_SNAPSHOT ? strcspn(at, " \"") : 0;
-    to = put(to, head, (size_t)(at - head) + before);
-    if (before)
-        *to++ = ' ';
-    to = PUT(to, mark);
-    if (!before && *at != '"')
-        *to++ = ' ';
-    return put(to, at + before, (size_t)(end - at) - before);
+    return process->head_size + RENDER_HEAD_OVERHEAD + image + (container ? container->fragment.size : 0) +
+           EMIT_PROCESS_OVERHEAD;
 }
 
 static char *put_fragment(char *to, const struct container_fragment *fragment, uint32_t ns_pid)
@@ -134,31 +137,20 @@ static char *put_fragment(char *to, const struct container_fragment *fragment, u
     return to;
 }
 
-/* `tid`: the thread that did it. */
-static char *put_head(char *to, const struct process *process, uint32_t tid)
-{
-    if (tid == process->tgid || !process->head)
-        return put(to, process->head, process->head_size);
-    to = put(to, process->head, process->tid_at);
-    to = put_u64(to, tid);
-    return put(to, process->head + process->tid_end, (size_t)(process->head_size - process->tid_end));
-}
-
 /* {…}: head, image, Pod. Every fragment ends with a comma; the last one is overwritten by the brace. */
-char *emit_put_process(const struct emit *emit, char *to, const struct process *process,
+char *emit_put_process(struct emit *emit, char *to, const struct process *process,
     const struct container *container, bool whole, uint32_t tid)
 {
+    const struct image *image = process->image;
+
     to = PUT(to, "{");
-    if (!whole && process->image && process->image->size > process->image->short_size)
-        to = put_marked_head(to, process);
-    else
-        to = put_head(to, process, tid);
-    if (process->image)
-        to = put(to, process->image->fragment, whole ? process->image->size : process->image->short_size);
+    to = render_put_head(to, process, tid, !whole && image && image->size > image->short_size);
+    if (image)
+        to = put(to, image->fragment, whole ? image->size : image->short_size);
     if (container) {
         to = put_fragment(to, &container->fragment, process->ns_pid);
         if (emit->render.options->own_fields)
-            to = emit_put_own_pod_fields(to, process, container);
+            to = emit_put_own_pod_fields(emit, to, process, container);
     }
     if (to[-1] == ',')
         to--;

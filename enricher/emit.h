@@ -27,12 +27,21 @@ struct event {
     bool selector_undecided; /* render_hook.h */
 };
 
+/* "pod_state" … "role" come in few ways: those used last, rendered. */
+#define EMIT_OWN_SLOTS 16
+struct emit_own {
+    uint32_t key; /* emit_own_key() + 1; 0: none */
+    uint32_t size;
+    char text[248];
+};
+
 struct emit {
     struct render_context render;
     struct output *output;
     char boot_id[17];      /* 16 hex digits: names the boot in every id */
     const char *node_json; /* "\"node_name\":\"…\"" rendered once, with its size */
     uint32_t node_json_size;
+    struct emit_own own[EMIT_OWN_SLOTS];
     struct normaliser *normaliser; /* NULL: full lines */
 };
 

@@ -27,10 +27,13 @@ struct emit_layout emit_lay_out(
 size_t emit_process_bound(const struct process *process, const struct container *container, bool whole);
 const char *emit_event_name(const struct event *event);
 /* A whole object. */
-char *emit_put_process(const struct emit *emit, char *to, const struct process *process,
+char *emit_put_process(struct emit *emit, char *to, const struct process *process,
     const struct container *container, bool whole, uint32_t tid);
 /* "pod_state" … "role", each with a comma behind it. */
-char *emit_put_own_pod_fields(char *to, const struct process *process, const struct container *container);
+char *emit_put_own_pod_fields(
+    struct emit *emit, char *to, const struct process *process, const struct container *container);
+/* All that they depend on. */
+uint32_t emit_own_key(const struct process *process, const struct container *container);
 char *emit_put_exit(struct emit *emit, char *to, const struct record_exit *record);
 /* From the brace that ends the event to the end of the line. */
 char *emit_put_envelope(

@@ -168,22 +168,10 @@ static int define_container(struct emit *emit, struct container *container)
     return 0;
 }
 
-/* All that the own fields of a process in this container depend on, but for what never changes of a process (emit_put_own_pod_fields()). */
-static uint32_t own_key(const struct process *process, const struct container *container)
-{
-    const struct pod *pod = container->pod;
-    uint32_t key = container->state | (uint32_t)container->evicted << 2 | (uint32_t)container->given_up << 3 |
-                   (uint32_t)container->path_unknown << 4 | (uint32_t)container->sandbox << 5 |
-                   (uint32_t)process->inherited << 6 |
-                   (uint32_t)(container->identity.role == CGROUP_ROLE_MONITOR) << 7;
-
-    return pod ? key | 1 << 8 | (uint32_t)pod->complete << 9 | (uint32_t)pod->best_source << 10 : key;
-}
-
 #define OWN_KEY_NONE UINT32_MAX /* in no container that is known: there are none */
 
 static char *put_process(
-    const struct emit *emit, char *to, const struct process *process, const struct container *container)
+    struct emit *emit, char *to, const struct process *process, const struct container *container)
 {
     to = put_definition(to, emit->normaliser, "process");
     if (process->image) {
@@ -196,11 +184,12 @@ static char *put_process(
         to = PUT(to, ",\"ns_pid\":");
         to = put_u64(to, process->ns_pid);
     }
-    to = put_members(to, "members", process->head, process->head_size);
+    to = PUT(to, ",\"members\":{");
+    to = render_put_head(to, process, process->tgid, false) - 1;
     to = PUT(to, "}");
     if (container && emit->render.options->own_fields) {
         to = PUT(to, ",\"own\":{");
-        to = emit_put_own_pod_fields(to, process, container) - 1;
+        to = emit_put_own_pod_fields(emit, to, process, container) - 1;
         to = PUT(to, "}");
     }
     return PUT(to, "}}\n");
@@ -216,7 +205,8 @@ static int define_process_anew(
         r = define_container(emit, container);
     if (r < 0)
         return r;
-    line = output_reserve(emit->output, DEFINITION_OVERHEAD + EMIT_PROCESS_OVERHEAD + process->head_size);
+    line = output_reserve(emit->output,
+        DEFINITION_OVERHEAD + EMIT_PROCESS_OVERHEAD + RENDER_HEAD_OVERHEAD + process->head_size);
     if (!line)
         return -EAGAIN;
     process->definition = commit_definition(emit, line, put_process(emit, line, process, container));
@@ -235,7 +225,7 @@ static inline bool is_defined(
 
 static inline uint32_t own_key_of(const struct process *process, const struct container *container)
 {
-    return container ? own_key(process, container) : OWN_KEY_NONE;
+    return container ? emit_own_key(process, container) : OWN_KEY_NONE;
 }
 
 static int define_process(struct emit *emit, struct process *process, struct container *container)
@@ -318,7 +308,7 @@ static int define(struct emit *emit, const struct event *event, size_t hook_boun
     return r;
 }
 
-static char *put_subject(const struct emit *emit, char *to, const struct event *event, bool whole)
+static char *put_subject(struct emit *emit, char *to, const struct event *event, bool whole)
 {
     const struct process *process = event->process;
     uint32_t tid = event->policy ? event->record->tid : process->tgid;
@@ -339,7 +329,7 @@ static char *put_subject(const struct emit *emit, char *to, const struct event *
     return PUT(to, "}");
 }
 
-static char *put_parent(const struct emit *emit, char *to, const struct process *parent, bool whole)
+static char *put_parent(struct emit *emit, char *to, const struct process *parent, bool whole)
 {
     if (!is_named(parent, whole))
         return emit_put_process(emit, to, parent, parent->container, whole, parent->tgid);

@@ -26,35 +26,36 @@ enum process_origin {
     PROCESS_UNKNOWN,  /* only mentioned: as a parent, or by a record whose beginning was lost */
 };
 
+/* In the order of use: an event of a known process touches the first lines. */
 struct process {
-    struct process *exited_next; /* FIFO of the exited */
-    struct process *parent;
-    struct image *image;         /* NULL: not known */
+    uint64_t start_ns;  /* key, with tgid */
+    uint64_t exited_ns; /* 0: alive */
+    uint64_t cgroup_id;
     struct container *container; /* where it is now; NULL: not known */
     struct container
-        *behind;             /* its latest held event went into that container's queue; NULL: none was held */
-    uint64_t start_ns;       /* key, with tgid */
-    uint64_t image_start_ns; /* key of the execution, with tgid */
-    uint64_t cgroup_id;
-    uint64_t exited_ns; /* 0: alive */
-    uint32_t tgid;
-    uint32_t ns_pid;
-    uint32_t uid;
-    uint32_t refs;
-    uint32_t held; /* events of this execution in the hold store */
-    uint32_t seen; /* generation of the last snapshot that had it */
+        *behind; /* its latest held event went into that container's queue; NULL: none was held */
+    struct process *parent;
+    struct image *image; /* NULL: not known */
+    char *head; /* rendered: exec_id, parent's exec_id, words of "flags", start time (render_head.c) */
+    uint16_t head_size, exec_id_size, parent_id_size;
+    uint8_t words_size;
     uint8_t origin;
     bool current;   /* in the table */
     bool exit_told; /* its EXIT has been an event; exited_ns alone may be a conclusion */
     bool in_init_tree;
-    bool inherited;             /* container taken from the parent, its own cgroup being unknown */
-    uint32_t defined_bytes;     /* what its object takes at most in a full line, by its definition, */
-    uint32_t defined_own;       /* what that says of the container's state, */
-    uint64_t defined_container; /* and which of the container's definitions it names */
-    uint64_t definition;        /* emit_normalised.h; 0: none */
-    uint16_t head_size, exec_id_size;
-    uint16_t tid_at, tid_end; /* where in head the number behind "tid" stands */
-    char *head;               /* rendered: exec_id pid uid … (render.h) */
+    bool inherited; /* container taken from the parent, its own cgroup being unknown */
+    uint32_t tgid;
+    uint32_t ns_pid;
+    uint32_t uid;
+    uint32_t refs;
+    uint32_t held;               /* events of this execution in the hold store */
+    uint32_t seen;               /* generation of the last snapshot that had it */
+    uint32_t defined_bytes;      /* what its object takes at most in a full line, by its definition, */
+    uint32_t defined_own;        /* what that says of the container's state, */
+    uint64_t defined_container;  /* and which of the container's definitions it names */
+    uint64_t definition;         /* emit_normalised.h; 0: none */
+    uint64_t image_start_ns;     /* key of the execution, with tgid */
+    struct process *exited_next; /* FIFO of the exited */
 };
 
 /* Open addressing with linear probing: what a look-up compares stands in the slot, so that a miss touches no process. */

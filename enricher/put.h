@@ -14,6 +14,9 @@ static inline char *put(char *to, const void *data, size_t size)
     return to + size;
 }
 
+/* The same for short ones: `room` bytes, a constant, are copied whatever the size, so that there must be as many at either place. No call, no branch. */
+#define PUT_SHORT(to, data, size, room) (memcpy((to), (data), (room)), (to) + (size))
+
 #define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
 
 static inline char *put_string(char *to, const char *string)

@@ -44,8 +44,12 @@ struct render_context {
 #define RENDER_TIME_SIZE 30
 /* RFC 3339 with nine digits of a boot time, into a buffer of RENDER_TIME_SIZE bytes or more; returns what is behind it. */
 char *render_time(struct render_context *context, char *to, uint64_t boot_ns);
-/* (Re)makes process->head. 0 or -ENOMEM; the old one stays then. */
+/* (Re)makes process->head. 0 or -ENOMEM; the old one stays then. What else the head of a line tells (uid, image, in_init_tree) is set before. */
 int render_process_head(struct render_context *context, struct process *process, bool clone);
+/* Room for render_put_head(): process->head_size and this. */
+#define RENDER_HEAD_OVERHEAD 224
+/* "exec_id":… ,"in_init_tree":false, of the thread `tid`; nothing while there is no process->head. without_arguments: they are left out of the line, and "flags" says so. */
+char *render_put_head(char *to, const struct process *process, uint32_t tid, bool without_arguments);
 /* The exec_id in the head, without quotes; NULL: there is no head. */
 const char *render_exec_id(const struct process *process, size_t *ret_size);
 /* (Re)makes container->fragment from its Pod. 0 or -ENOMEM. */

@@ -64,7 +64,11 @@ static json_t *parse(const char *data, size_t size)
 static json_t *head_of(struct process *process, bool clone)
 {
     cr_assert_eq(render_process_head(&context, process, clone), 0);
-    return parse(process->head, process->head_size);
+    static char head[4096];
+    size_t size = (size_t)(render_put_head(head, process, process->tgid, false) - head);
+
+    cr_assert_leq(size, process->head_size + RENDER_HEAD_OVERHEAD);
+    return parse(head, size);
 }
 
 static const char *string(json_t *object, const char *key)
