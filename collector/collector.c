@@ -13,6 +13,7 @@
 
 #include "bpf/cpu_state.h"
 #include "collector/confine.h"
+#include "collector/nap.h"
 #include "collector/policies.h"
 #include "common/clock.h"
 #include "common/fd.h"
@@ -20,9 +21,6 @@
 #include "common/queue_layout.h"
 
 #define DRAIN_BUDGET     16384 /* records a turn: the rest comes in the next, after a look at the sockets */
-#define DRAIN_BUSY_NS    (1 * NS_PER_MS)
-#define DRAIN_IDLE_NS    (10 * NS_PER_MS)
-#define DRAIN_IDLE_AFTER (50 * NS_PER_MS)
 #define QUOTA_LINES      20
 #define MADE_INTERVAL_NS (100 * NS_PER_MS)
 
@@ -91,8 +89,6 @@ static int drain(struct collector *c)
     if (c->hooks &&
         hooks_look_at_gone(c->hooks, queue_producer_head(c->queue), queue_producer_tail(c->queue)))
         resume_keep_policies(&c->resume, c->hooks);
-    if (drained > 0)
-        c->last_record_ns = clock_boot_ns();
     if (c->intake.malformed_count != c->malformed_said) {
         log_error("%llu records with impossible framing came from the kernel: dropped",
             (unsigned long long)(c->intake.malformed_count - c->malformed_said));
@@ -101,11 +97,12 @@ static int drain(struct collector *c)
     return drained;
 }
 
-static uint64_t drain_interval_ns(const struct collector *c, int drained, uint64_t now_ns)
+static uint64_t drain_interval_ns(struct collector *c, int drained)
 {
     if (drained >= DRAIN_BUDGET || (c->snapshot && !c->snapshot_done))
         return 0;
-    return now_ns - c->last_record_ns < DRAIN_IDLE_AFTER ? DRAIN_BUSY_NS : DRAIN_IDLE_NS;
+    c->nap_ns = nap_next_ns(c->nap_ns, (unsigned)drained);
+    return c->nap_ns;
 }
 
 /* ---- snapshot ---------------------------------------------------------------------------------------------------- */
@@ -347,7 +344,7 @@ int collector_run(struct collector *c)
         now_ns = clock_boot_ns();
         say_recording_ended(c, recorder_turn(&c->recorder, now_ns));
         notify_watchdog(&c->notify, now_ns);
-        wait_ns = drain_interval_ns(c, drained, now_ns);
+        wait_ns = drain_interval_ns(c, drained);
     }
     (void)notify_send(&c->notify, "STOPPING=1");
     (void)drain(c);

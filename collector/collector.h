@@ -8,7 +8,7 @@
  *   stop    last drain ─► socket removed ─► hooks detached, or left to the service manager
  *
  * C1  hooks are attached before the snapshot starts: what is in neither does not exist
- * C2  the ring is drained every 1 ms while records flow, every 10 ms when there were none for 50 ms, at once when it fills
+ * C2  the ring is drained every millisecond while records flow, less often when few or none do (nap.h), at once when it fills
  * C3  while nobody consumes, the queue fills and what comes then is counted
  * C4  a consumer gets a snapshot of its own; the first one the one from the start, if nothing was refused since
  * C5  the next consumer goes on at the last head that was accepted, on a page and with a bell that its predecessor does not have
@@ -57,9 +57,9 @@ struct collector {
     uint64_t refused_before_snapshot;
 
     uint64_t attach_count;
-    bool cursor_used;        /* the cursor page was given away and not renewed since */
-    uint64_t last_record_ns; /* when the ring last had one */
-    uint64_t made_ns;        /* when the programs' own count was last looked at */
+    bool cursor_used; /* the cursor page was given away and not renewed since */
+    uint64_t nap_ns;  /* the last wait for records */
+    uint64_t made_ns; /* when the programs' own count was last looked at */
     uint64_t malformed_said;
     bool stop;
     struct quota quota;

@@ -16,6 +16,7 @@
 #define SKIPS_A_BATCH     256
 #define NAP_NS            NS_PER_MS
 #define NAPS_BEFORE_SLEEP 20
+#define FEW_RECORDS       8
 
 static void on_nap(void *arg, uint64_t now_ns)
 {
@@ -28,7 +29,7 @@ static void on_doorbell(void *arg, uint32_t events)
     struct drain *drain = arg;
 
     (void)events;
-    drain->empty_naps = 0;
+    drain->empty_naps = NAPS_BEFORE_SLEEP; /* what it rang for may have been read already */
     drain->asleep = false;
     queue_consumer_sleep_end(drain->queue); /* empties the doorbell, too */
 }
@@ -150,10 +151,11 @@ static int drain_batch(struct drain *drain, uint64_t now_ns)
     return 1;
 }
 
-static void rest(struct drain *drain, bool progress)
+/* Few records are not worth naps: a nap costs what a doorbell does, and finds nothing. */
+static void rest(struct drain *drain, uint64_t came)
 {
-    if (progress)
-        drain->empty_naps = 0;
+    if (came)
+        drain->empty_naps = came < FEW_RECORDS ? NAPS_BEFORE_SLEEP : 0;
     else if (drain->asleep)
         return;
     if (drain->empty_naps++ >= NAPS_BEFORE_SLEEP) {
@@ -184,7 +186,7 @@ bool drain_run(struct drain *drain)
     if (drain->records != before || r < 0)
         queue_consumer_wake_followers(drain->queue);
     if (r == 0 && !drain->broken)
-        rest(drain, drain->records != before);
+        rest(drain, drain->records - before);
     else if (r < 0 && queue_consumer_has_followers(drain->queue)) /* our output is full, not theirs */
         loop_timer_arm(drain->loop, &drain->nap, clock_boot_ns() + NAP_NS);
     return r > 0;

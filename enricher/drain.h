@@ -4,7 +4,7 @@
  * Queue → pipeline. Reads in batches, checks each record, and gives the queue's room back only for what is durable: each batch leaves a mark of the output, and its
  * position is released when everything up to that mark is written (or copied to the hold store, which happens before).
  *
- * Waiting: after the last record it naps NAP_NS while records keep coming and announces sleep (doorbell) after NAPS_BEFORE_SLEEP empty naps: see docs/performance.md.
+ * Waiting: it naps NAP_NS while many records keep coming and announces sleep (doorbell) after NAPS_BEFORE_SLEEP empty naps, or at once when few came: see docs/performance.md.
  */
 #include <stdbool.h>
 #include <stdint.h>

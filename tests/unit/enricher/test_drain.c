@@ -358,8 +358,8 @@ BOTH(sleeps_when_nothing_comes_and_wakes_by_the_doorbell)
     for (unsigned round = 0; round < 3; round++) {
         put_execs(1, HOST);
         rung_ns = clock_boot_ns();
-        turn(rung_ns + 2 * NS_PER_SEC);
-        turn(rung_ns + 2 * NS_PER_SEC);
+        while (t.drain.records < 2 + round + 1)
+            turn(rung_ns + 2 * NS_PER_SEC);
         cr_expect_lt(clock_boot_ns() - rung_ns, NS_PER_SEC, "nobody rang");
         while (!t.drain.asleep && clock_boot_ns() < rung_ns + 5 * NS_PER_SEC)
             turn(clock_boot_ns() + 10 * NS_PER_MS);
@@ -369,15 +369,36 @@ BOTH(sleeps_when_nothing_comes_and_wakes_by_the_doorbell)
     end();
 }
 
-/* While records keep coming it naps: the producer need not ring. */
-BOTH(naps_while_records_keep_coming)
+/* While many records keep coming it naps: the producer need not ring. */
+BOTH(naps_while_many_records_keep_coming)
 {
     begin(kind, false);
     turn_until_released();
     for (int i = 0; i < 100; i++) {
-        put_execs(1, HOST);
-        turn(clock_boot_ns() + 100 * NS_PER_MS);
+        uint64_t before = t.drain.records;
+
+        put_execs(20, HOST);
+        while (t.drain.records == before)
+            turn(clock_boot_ns() + 100 * NS_PER_MS);
         cr_expect(!t.drain.asleep);
+    }
+    end();
+}
+
+/* Naps after each of few would find nothing: twenty of them, and the doorbell has to ring all the same. */
+BOTH(sleeps_at_once_when_few_records_came)
+{
+    begin(kind, false);
+    turn_until_released();
+    for (int i = 0; i < 10; i++) {
+        uint64_t before = t.drain.records;
+
+        put_execs(1, HOST);
+        while (t.drain.records == before)
+            turn(clock_boot_ns() + 100 * NS_PER_MS);
+        for (unsigned turns = 0; turns < 3 && !t.drain.asleep; turns++)
+            turn(clock_boot_ns() + 100 * NS_PER_MS);
+        cr_expect(t.drain.asleep);
     }
     end();
 }
