@@ -30,7 +30,7 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"socket", OPTION_STRING, &c->socket, "PATH", "the collector's socket (default " DEFAULT_SOCKET ")",
             NULL, 0, 0},
         {"source", OPTION_STRINGS, &c->sources, "KIND:WHERE",
-            "where Pods are known from, repeatable: apiserver:KUBECONFIG, apiserver:in-cluster, kubelet:URL, "
+            "where Pods are known from, one of each kind: apiserver:KUBECONFIG, apiserver:in-cluster, kubelet:URL, "
             "logdir:/var/log, file:PATH",
             NULL, 0, 0},
         {"token-file", OPTION_STRING, &c->token_file, "PATH",
