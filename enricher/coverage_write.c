@@ -115,7 +115,22 @@ static int compare(const void *a, const void *b)
         r = strcmp(x->uid, y->uid);
     if (r == 0)
         r = (y->of != NULL) - (x->of != NULL);
-    return r ? r : strcmp(x->container, y->container);
+    if (r == 0)
+        r = strcmp(x->container, y->container);
+    if (r == 0 && x->of && y->of)
+        r = strcmp(x->of->identity.container_id, y->of->identity.container_id);
+    if (r == 0 && x->of && y->of)
+        r = (int)x->of->identity.role - (int)y->of->identity.role;
+    return r;
+}
+
+/* What several lanes know of one container; each has a row of its own for it. */
+static bool is_same_container(const struct item *a, const struct item *b)
+{
+    const struct cgroup_identity *x = &a->of->identity, *y = &b->of->identity;
+
+    return (x->pod_uid[0] || x->container_id[0]) && x->role == y->role && !strcmp(x->pod_uid, y->pod_uid) &&
+           !strcmp(x->container_id, y->container_id);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------- */
@@ -199,11 +214,13 @@ static void put_tally(struct text *out, const struct coverage_tally *tally)
     text_append_char(out, '}');
 }
 
-static void put_container(struct text *out, const struct item *item)
+/* From `count` rows of the same container. */
+static void put_container(struct text *out, const struct item *item, size_t count)
 {
     struct coverage_tally tally = {0};
 
-    sum_item(&tally, item);
+    for (size_t i = 0; i < count; i++)
+        sum_item(&tally, &item[i]);
     comma(out);
     text_append_char(out, '{');
     put_name(out, "container", item->container);
@@ -227,11 +244,15 @@ static void put_pod(struct text *out, const struct item *items, size_t count)
     put_name(out, "source", items[0].source);
     comma(out);
     text_append_format(out, "\"gone\":%s,\"containers\":[", gone ? "true" : "false");
-    for (size_t i = 0; i < count; i++) {
-        sum_item(&tally, &items[i]);
+    for (size_t i = 0, next; i < count; i = next) {
+        for (next = i + 1;
+             next < count && items[i].of && items[next].of && is_same_container(&items[i], &items[next]);)
+            next++;
         if (items[i].of)
-            put_container(out, &items[i]);
+            put_container(out, &items[i], next - i);
     }
+    for (size_t i = 0; i < count; i++)
+        sum_item(&tally, &items[i]);
     text_append_char(out, ']');
     put_tally(out, &tally);
     text_append_char(out, '}');
@@ -262,13 +283,18 @@ static size_t put_namespace(struct text *out, const struct item *items, size_t c
     return left_out;
 }
 
-static void put_sums(struct text *out, const struct items *items, const struct pipeline *pipeline)
+static void put_sums(struct text *out, const struct items *items, struct enricher *e)
 {
-    struct coverage_tally total = {0}, host = pipeline->coverage.host;
+    struct coverage_tally total = {0}, host = {0};
 
     for (size_t i = 0; i < items->count; i++)
         sum_item(&total, &items->list[i]);
-    coverage_add_container(&host, pipeline->containers.host);
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        const struct pipeline *pipeline = &enricher_lane(e, i)->pipeline;
+
+        coverage_add(&host, &pipeline->coverage.host);
+        coverage_add_container(&host, pipeline->containers.host);
+    }
     text_append_string(out, ",\"pods\":{");
     put_tally(out, &total);
     text_append_string(out, "},\"host\":{");
@@ -281,7 +307,8 @@ void coverage_write(struct enricher *e, struct text *reply)
     struct items items = {0};
     size_t left_out = 0, next;
 
-    gather(&items, &e->lane.pipeline);
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        gather(&items, &enricher_lane(e, i)->pipeline);
     if (items.count)
         qsort(items.list, items.count, sizeof(*items.list), compare);
     text_append_string(reply, "{\"node_name\":");
@@ -289,7 +316,7 @@ void coverage_write(struct enricher *e, struct text *reply)
     text_append_string(reply, ",\"since\":\"");
     text_append_time(reply, (e->started_ns + (uint64_t)clock_wall_offset_ns()) / NS_PER_SEC * NS_PER_SEC);
     text_append_format(reply, "\",\"since_s\":%" PRIu64, (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
-    put_sums(reply, &items, &e->lane.pipeline);
+    put_sums(reply, &items, e);
     text_append_string(reply, ",\"namespaces\":[");
     for (size_t i = 0; i < items.count; i = next) {
         for (next = i; next < items.count && !strcmp(items.list[next].namespace_, items.list[i].namespace_);)

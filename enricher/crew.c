@@ -50,6 +50,7 @@ struct crew {
     int kick_fd;
     struct member *members;
     uint32_t count; /* of members */
+    bool running;   /* the leader's: a job is */
     _Atomic bool kicked, asked, viewers;
 
     pthread_mutex_t mutex;
@@ -374,10 +375,12 @@ void crew_go(struct crew *crew)
 
 void crew_run(struct crew *crew, struct lane *own, crew_job_fn *fn, void *arg)
 {
-    if (!crew) {
+    if (!crew ||
+        crew->running) { /* out of a callback, while all are in a job that turns their loops: the end */
         fn(arg, own);
         return;
     }
+    crew->running = true;
     (void)pthread_mutex_lock(&crew->mutex);
     crew->job = fn;
     crew->job_arg = arg;
@@ -390,6 +393,7 @@ void crew_run(struct crew *crew, struct lane *own, crew_job_fn *fn, void *arg)
     while (crew->done < crew->count)
         (void)pthread_cond_wait(&crew->changed, &crew->mutex);
     (void)pthread_mutex_unlock(&crew->mutex);
+    crew->running = false;
 }
 
 void crew_post(struct crew *crew, size_t member, struct crew_letter *letter)

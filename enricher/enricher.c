@@ -125,17 +125,23 @@ static void on_control(void *arg, const char *verb, const char *argument, struct
 {
     struct enricher *e = arg;
 
+    crew_rest(e->crew);
     if (!strcmp(verb, "explain"))
         explain_write(e, argument, reply);
     else if (!strcmp(verb, "coverage"))
         coverage_write(e, reply);
     else
         status_write(e, reply);
+    crew_go(e->crew);
 }
 
 static void on_metrics(void *arg, struct text *out)
 {
-    metrics_write(arg, out);
+    struct enricher *e = arg;
+
+    crew_rest(e->crew);
+    metrics_write(e, out);
+    crew_go(e->crew);
 }
 
 static int open_metrics(struct enricher *e)

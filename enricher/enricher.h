@@ -106,8 +106,8 @@ void stores_free(struct enricher *enricher);
 size_t enricher_lane_count(const struct enricher *enricher);
 struct lane *enricher_lane(struct enricher *enricher, size_t index);
 
-/* status.c, coverage_write.c, explain.c: one JSON object, one line. */
+/* status.c, coverage_write.c, explain.c: one JSON object, one line; of all lanes, while they rest. */
 struct text;
-void status_write(const struct enricher *enricher, struct text *reply);
+void status_write(struct enricher *enricher, struct text *reply);
 void coverage_write(struct enricher *enricher, struct text *reply);
 void explain_write(struct enricher *enricher, const char *argument, struct text *reply);

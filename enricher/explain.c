@@ -48,9 +48,9 @@ static const char *origin_name(const struct process *process)
     }
 }
 
-static void explain_cgroup(struct enricher *e, const struct process *process, struct text *out)
+static void explain_cgroup(const struct lane *lane, const struct process *process, struct text *out)
 {
-    const struct cgroup *cgroup = container_table_find(&e->lane.pipeline.containers, process->cgroup_id);
+    const struct cgroup *cgroup = container_table_find(&lane->pipeline.containers, process->cgroup_id);
     const char *path = cgroup ? cgroup->path : NULL;
     struct cgroup_shape shape = {0};
     char id[32];
@@ -257,15 +257,15 @@ static void explain_corrections(
     text_append_char(out, '}');
 }
 
-static void explain_process(
-    struct enricher *e, const struct process *process, uint64_t now_ns, struct text *out)
+static void explain_process(struct enricher *e, const struct lane *lane, const struct process *process,
+    uint64_t now_ns, struct text *out)
 {
     const struct container *container = process->container;
 
     step(out, "process", NULL);
     value(out, origin_name(process));
     text_append_char(out, '}');
-    explain_cgroup(e, process, out);
+    explain_cgroup(lane, process, out);
     if (process->inherited) {
         step(out, "inherited", NULL);
         value(out, "its cgroup is unknown; it was forked by a process of the same cgroup");
@@ -282,8 +282,29 @@ static void explain_process(
         }
         explain_sources(e, container, out);
     }
-    explain_waiting(&e->lane.pipeline, container, now_ns, out);
+    explain_waiting(&lane->pipeline, container, now_ns, out);
     explain_corrections(container, process, out);
+}
+
+/* In the lane that its events leave through: there is what waits and what is owed. */
+static const struct process *find_process(struct enricher *e, uint32_t pid, const struct lane **ret_lane)
+{
+    const struct process *found = NULL;
+
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        const struct lane *lane = enricher_lane(e, i);
+        const struct process *process = process_table_find_pid(&lane->pipeline.processes, pid);
+        bool owns = process && (lane->of.count <= 1 ||
+                                   lane_of_key(process->tgid, process->start_ns, lane->of.count) == i);
+
+        if (owns || (process && !found)) {
+            found = process;
+            *ret_lane = lane;
+        }
+        if (owns)
+            break;
+    }
+    return found;
 }
 
 void explain_write(struct enricher *e, const char *argument, struct text *reply)
@@ -291,16 +312,17 @@ void explain_write(struct enricher *e, const char *argument, struct text *reply)
     char *end = NULL;
     unsigned long pid = argument && *argument ? strtoul(argument, &end, 10) : 0;
     uint64_t now_ns = clock_boot_ns();
-    struct process *process;
+    const struct process *process;
+    const struct lane *lane = NULL;
 
     if (!pid || pid > UINT32_MAX || *end) {
         text_append_string(reply, "{\"error\":\"explain: expected a pid\"}");
         return;
     }
-    process = process_table_find_pid(&e->lane.pipeline.processes, (uint32_t)pid);
+    process = find_process(e, (uint32_t)pid, &lane);
     text_append_format(reply, "{\"pid\":%lu,\"now_ns\":%" PRIu64 ",\"steps\":[", pid, now_ns);
     if (process) {
-        explain_process(e, process, now_ns, reply);
+        explain_process(e, lane, process, now_ns, reply);
     } else {
         step(reply, "process",
             "not in the table: it has exited, or started before and the snapshot missed it");

@@ -3,6 +3,16 @@
 
 #define STEPS (1u << HISTOGRAM_STEP_BITS)
 
+void histogram_add_all(struct histogram *sum, const struct histogram *add)
+{
+    sum->count += add->count;
+    sum->sum += add->sum;
+    if (add->max > sum->max)
+        sum->max = add->max;
+    for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++)
+        sum->buckets[bucket] += add->buckets[bucket];
+}
+
 uint64_t histogram_bucket_max(unsigned bucket)
 {
     unsigned shift;

@@ -34,6 +34,8 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
     histogram->buckets[histogram_bucket(value)]++;
 }
 
+void histogram_add_all(struct histogram *sum, const struct histogram *add);
+
 /* The largest value that falls into a bucket. */
 uint64_t histogram_bucket_max(unsigned bucket);
 

@@ -8,6 +8,7 @@
 #include "common/record_check.h"
 #include "common/text.h"
 #include "enricher/enricher.h"
+#include "enricher/lane_sum.h"
 #include "enricher/output.h"
 
 static void put_head(struct text *out, const char *name, const char *type, const char *help)
@@ -122,12 +123,12 @@ static void put_histogram(
     text_append_format(out, "podkin_%s_count %" PRIu64 "\n", name, histogram->count);
 }
 
-static void put_tables(struct text *out, const struct enricher *e)
+static void put_tables(struct text *out, const struct enricher *e, const struct lane_sum *sum)
 {
     const struct pipeline *pipeline = &e->lane.pipeline;
 
-    put_gauge(out, "events_held", "waiting for metadata", pipeline_held(pipeline));
-    put_gauge(out, "hold_bytes", "of the hold store", hold_bytes(e->lane.hold));
+    put_gauge(out, "events_held", "waiting for metadata", sum->held);
+    put_gauge(out, "hold_bytes", "of the hold store", sum->hold_bytes);
     put_gauge(out, "processes", "that live", pipeline->processes.count - pipeline->processes.exited_count);
     put_gauge(out, "containers", "known by their cgroup", pipeline->containers.container_count);
     put_gauge(out, "cgroups", "known", pipeline->containers.cgroup_count);
@@ -179,11 +180,10 @@ static void put_sources(struct text *out, const struct enricher *e)
         "since it answered; since boot when it never did", source_last_success);
 }
 
-static void put_output(struct text *out, const struct enricher *e)
+static void put_output(struct text *out, const struct lane_sum *sum)
 {
-    struct output_state state = {0};
+    const struct output_state state = sum->output;
 
-    output_get_state(e->lane.output, &state);
     put_counter(out, "output_lines_total", "composed", state.lines);
     put_counter(out, "output_bytes_total", "composed", state.bytes);
     put_counter(out, "output_rotations_total", "files put aside", state.rotations);
@@ -193,8 +193,28 @@ static void put_output(struct text *out, const struct enricher *e)
     put_counter(out, "viewers_cut_total", "cut off for being slow", state.viewers_cut);
 }
 
-void metrics_write(const struct enricher *e, struct text *out)
+static void put_lanes(struct text *out, struct enricher *e)
 {
+    put_gauge(out, "lanes", "threads that events go through", enricher_lane_count(e));
+    put_head(out, "lane_backlog_bytes", "gauge", "published and not read by this lane");
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        const struct lane *lane = enricher_lane(e, i);
+
+        text_append_format(out, "podkin_lane_backlog_bytes{lane=\"%zu\"} %" PRIu64 "\n", i,
+            lane->queue ? queue_consumer_backlog_bytes(lane->queue) : 0);
+    }
+    put_head(out, "lane_lines_total", "counter", "composed by this lane");
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        text_append_format(out, "podkin_lane_lines_total{lane=\"%zu\"} %" PRIu64 "\n", i,
+            output_mark(enricher_lane(e, i)->output));
+}
+
+void metrics_write(struct enricher *e, struct text *out)
+{
+    struct lane_sum sum = {.held = 0};
+
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        lane_sum_add(&sum, enricher_lane(e, i));
     put_head(out, "build_info", "gauge", "the version that runs");
     text_append_string(out, "podkin_build_info{version=\"" PODKIN_VERSION "\",node=\"");
     put_label_value(out, e->conf->node_name);
@@ -202,13 +222,15 @@ void metrics_write(const struct enricher *e, struct text *out)
     put_gauge(out, "uptime_seconds", "of the enricher", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
     put_collector(out, e);
     put_sequence(out, e);
-    put_counters(out, &e->lane.pipeline.counters);
+    put_counters(out, &sum.counters);
     put_histogram(out, "release_latency_seconds",
-        "from the metadata's arrival to the release of a held event", &e->lane.pipeline.release_ns);
+        "from the metadata's arrival to the release of a held event", &sum.release_ns);
     put_histogram(out, "write_latency_seconds",
         "from an event that did not wait to its line in the output, of those that were measured",
-        output_latency(e->lane.output));
-    put_tables(out, e);
+        &sum.write_ns);
+    put_tables(out, e, &sum);
     put_sources(out, e);
-    put_output(out, e);
+    put_output(out, &sum);
+    if (e->crew)
+        put_lanes(out, e);
 }

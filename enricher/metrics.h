@@ -24,7 +24,7 @@ struct metrics_server;
 struct text;
 
 /* Appends the whole of it. Names: podkin_*; the list is in docs/events.md. */
-void metrics_write(const struct enricher *enricher, struct text *out);
+void metrics_write(struct enricher *enricher, struct text *out);
 
 typedef void metrics_fn(void *arg, struct text *out);
 

@@ -9,6 +9,7 @@
 #include "common/record_check.h"
 #include "common/text.h"
 #include "enricher/enricher.h"
+#include "enricher/lane_sum.h"
 #include "enricher/loop.h"
 #include "enricher/output.h"
 
@@ -60,7 +61,7 @@ static void put_by_type(struct text *out, const char *key, const uint64_t *count
     text_append_char(out, '}');
 }
 
-static void put_collector(struct text *out, const struct enricher *e)
+static void put_collector(struct text *out, const struct enricher *e, const struct lane_sum *sum)
 {
     struct queue_books books;
 
@@ -83,15 +84,9 @@ static void put_collector(struct text *out, const struct enricher *e)
     text_append_char(out, '}');
     open_object(out, "queue");
     put_u64(out, "backlog_bytes", e->lane.queue ? queue_consumer_backlog_bytes(e->lane.queue) : 0);
-    put_u64(out, "records_read", e->lane.drain.records);
-    put_bool(out, "broken", e->lane.drain.broken);
+    put_u64(out, "records_read", sum->records_read);
+    put_bool(out, "broken", sum->broken);
     text_append_char(out, '}');
-}
-
-static bool is_event(unsigned type)
-{
-    return type == RECORD_FORK || type == RECORD_EXEC || type == RECORD_EXIT || type == RECORD_HOOK ||
-           type == RECORD_LOST;
 }
 
 /* The numbers of each CPU, since the collector's start: used = received + told_lost + open + unexplained. */
@@ -138,27 +133,25 @@ static void put_drop_reasons(struct text *out, const struct counters *c, uint64_
 }
 
 /* received = emitted + held + dropped, for the types that become lines. */
-static void put_books(struct text *out, const struct enricher *e)
+static void put_balance(struct text *out, const struct lane_sum *sum)
 {
-    const struct counters *c = &e->lane.pipeline.counters;
-    uint64_t received = 0, emitted = 0, dropped = 0,
-             held = e->lane.hold ? pipeline_held(&e->lane.pipeline) : 0;
+    put_u64(out, "received", lane_sum_received(&sum->counters));
+    put_u64(out, "emitted", lane_sum_emitted(&sum->counters));
+    put_u64(out, "held", sum->held);
+    put_u64(out, "dropped", lane_sum_dropped(&sum->counters));
+    put_bool(out, "balanced", sum->unbalanced == 0);
+}
 
-    for (unsigned type = 0; type < RECORD_TYPE_SLOTS; type++) {
-        received += is_event(type) ? c->received[type] : 0;
-        emitted += c->emitted[type];
-        dropped += c->dropped[type];
-    }
+static void put_books(struct text *out, const struct lane_sum *sum)
+{
+    const struct counters *c = &sum->counters;
+
     open_object(out, "books");
-    put_u64(out, "received", received);
-    put_u64(out, "emitted", emitted);
-    put_u64(out, "held", held);
-    put_u64(out, "dropped", dropped);
-    put_bool(out, "balanced", received == emitted + held + dropped);
+    put_balance(out, sum);
     put_by_type(out, "received_by_type", c->received);
     put_by_type(out, "emitted_by_type", c->emitted);
     put_by_type(out, "dropped_by_type", c->dropped);
-    put_drop_reasons(out, c, dropped);
+    put_drop_reasons(out, c, lane_sum_dropped(c));
     text_append_char(out, '}');
     open_object(out, "counters");
 #define X(name, unit, help) put_u64(out, #name, c->name);
@@ -184,25 +177,26 @@ static void put_latency(struct text *out, const char *key, const struct histogra
     text_append_char(out, '}');
 }
 
-static void put_hold(struct text *out, const struct enricher *e)
+static void put_hold(struct text *out, const struct enricher *e, const struct lane_sum *sum)
 {
-    const struct counters *c = &e->lane.pipeline.counters;
+    const struct counters *c = &sum->counters;
 
     open_object(out, "hold");
-    put_u64(out, "events", pipeline_held(&e->lane.pipeline));
-    put_u64(out, "bytes", hold_bytes(e->lane.hold));
-    put_u64(out, "high_water_events", hold_max_count(e->lane.hold));
+    put_u64(out, "events", sum->held);
+    put_u64(out, "bytes", sum->hold_bytes);
+    put_u64(out, "high_water_events", sum->hold_max_count);
     put_u64(out, "max_events", e->conf->hold.max_events);
     put_u64(out, "max_bytes", e->conf->hold.max_bytes);
     put_u64(out, "timeout_ms", e->conf->pipeline.hold_timeout_ns / NS_PER_MS);
     put_u64(out, "released_on_arrival", c->released_on_arrival);
-    put_latency(out, "release_latency", &e->lane.pipeline.release_ns);
+    put_latency(out, "release_latency", &sum->release_ns);
     put_u64(out, "expired", c->released_expired);
     put_u64(out, "evicted", c->released_evicted);
     text_append_char(out, '}');
 }
 
-static void put_tables(struct text *out, const struct enricher *e)
+/* Each lane has them all. */
+static void put_tables(struct text *out, const struct enricher *e, const struct lane_sum *sum)
 {
     open_object(out, "tables");
     put_u64(out, "processes", e->lane.pipeline.processes.count - e->lane.pipeline.processes.exited_count);
@@ -211,7 +205,7 @@ static void put_tables(struct text *out, const struct enricher *e)
     put_u64(out, "cgroups_refused", e->lane.pipeline.containers.refused);
     put_u64(out, "containers", e->lane.pipeline.containers.container_count);
     put_u64(out, "pods", pod_table_count(e->lane.pods));
-    put_u64(out, "updates_owed", e->lane.pipeline.owed.count);
+    put_u64(out, "updates_owed", sum->updates_owed);
     text_append_char(out, '}');
 }
 
@@ -239,11 +233,10 @@ static void put_sources(struct text *out, const struct enricher *e)
     text_append_char(out, ']');
 }
 
-static void put_output(struct text *out, const struct enricher *e)
+static void put_output(struct text *out, const struct enricher *e, const struct lane_sum *sum)
 {
-    struct output_state state = {0};
+    const struct output_state state = sum->output;
 
-    output_get_state(e->lane.output, &state);
     open_object(out, "output");
     put_string(out, "path", e->conf->output_path ? e->conf->output_path : "");
     put_u64(out, "lines", state.lines);
@@ -253,23 +246,51 @@ static void put_output(struct text *out, const struct enricher *e)
     put_u64(out, "viewers", state.viewers);
     put_u64(out, "viewers_cut", state.viewers_cut);
     put_u64(out, "last_errno", (uint64_t)state.last_error);
-    put_latency(out, "write_latency", output_latency(e->lane.output));
+    put_latency(out, "write_latency", &sum->write_ns);
     text_append_char(out, '}');
 }
 
-void status_write(const struct enricher *e, struct text *reply)
+static void put_lanes(struct text *out, struct enricher *e)
 {
+    text_append_string(out, ",\"lanes\":[");
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        const struct lane *lane = enricher_lane(e, i);
+        struct lane_sum sum = {.held = 0};
+
+        lane_sum_add(&sum, lane);
+        open_object(out, NULL);
+        put_balance(out, &sum);
+        put_u64(out, "backlog_bytes", lane->queue ? queue_consumer_backlog_bytes(lane->queue) : 0);
+        put_u64(out, "records_read", sum.records_read);
+        put_u64(out, "hold_bytes", sum.hold_bytes);
+        put_string(out, "path", lane->output_path ? lane->output_path : "");
+        put_u64(out, "lines", sum.output.lines);
+        put_u64(out, "bytes", sum.output.bytes);
+        put_u64(out, "last_errno", (uint64_t)sum.output.last_error);
+        text_append_char(out, '}');
+    }
+    text_append_char(out, ']');
+}
+
+void status_write(struct enricher *e, struct text *reply)
+{
+    struct lane_sum sum = {.held = 0};
+
+    for (size_t i = 0; i < enricher_lane_count(e); i++)
+        lane_sum_add(&sum, enricher_lane(e, i));
     text_append_char(reply, '{');
     put_string(reply, "version", PODKIN_VERSION);
     put_string(reply, "node_name", e->conf->node_name);
     put_string(reply, "loop", loop_describe(e->lane.loop));
     put_u64(reply, "uptime_s", (clock_boot_ns() - e->started_ns) / NS_PER_SEC);
-    put_collector(reply, e);
+    put_collector(reply, e, &sum);
     put_sequence(reply, e);
-    put_books(reply, e);
-    put_hold(reply, e);
-    put_tables(reply, e);
+    put_books(reply, &sum);
+    put_hold(reply, e, &sum);
+    put_tables(reply, e, &sum);
     put_sources(reply, e);
-    put_output(reply, e);
+    put_output(reply, e, &sum);
+    if (e->crew)
+        put_lanes(reply, e);
     text_append_string(reply, "}");
 }

@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     last_life(argv[1]);
     seen = calloc(world.seq + 1, sizeof(*seen));
     CHECK(seen);
-    lines = read_lines(seen);
+    lines = read_lines(seen, NULL);
     for (uint64_t seq = 1; seq <= world.seq; seq++) {
         missing += seen[seq] == 0;
         twice += seen[seq] > 1;

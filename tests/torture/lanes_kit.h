@@ -264,8 +264,18 @@ static const char *last_id(const char *line)
     return id;
 }
 
-/* seen[seq]: how many lines the event has, in all files. Returns how many lines there are. */
-static uint64_t read_lines(uint32_t *seen)
+/* Events of a process leave in their order (E1). */
+static void check_order(const char *line, uint64_t seq, uint64_t *last)
+{
+    const char *pid = strstr(line, "\"pid\":");
+    uint64_t tgid = pid ? strtoull(pid + 6, NULL, 10) : 0;
+
+    CHECK(tgid < world.next_tgid && seq > last[tgid]);
+    last[tgid] = seq;
+}
+
+/* seen[seq]: how many lines the event has, in all files; last: by tgid, NULL: their order is not looked at. Returns how many lines there are. */
+static uint64_t read_lines(uint32_t *seen, uint64_t *last)
 {
     static char line[1 << 17];
     uint64_t lines = 0;
@@ -280,7 +290,7 @@ static uint64_t read_lines(uint32_t *seen)
             (void)snprintf(path, sizeof(path), "%s/out.json", world.folder);
         file = fopen(path, "re");
         while (file && fgets(line, sizeof(line), file)) {
-            const char *id = last_id(line);
+            const char *id = strncmp(line, "{\"process_", 10) == 0 ? last_id(line) : NULL;
             uint64_t seq = id ? strtoull(strchr(id + 6, '-') + 3, NULL, 10) : 0;
 
             CHECK(line[0] == '{' && strstr(line, "}\n"));
@@ -288,6 +298,8 @@ static uint64_t read_lines(uint32_t *seen)
             CHECK(seq <= world.seq);
             if (id)
                 seen[seq]++;
+            if (id && last)
+                check_order(line, seq, last);
         }
         if (file)
             (void)fclose(file);
