@@ -57,14 +57,28 @@ static void apply_snapshot(struct enricher *e)
 
 /* ---- attaching ---------------------------------------------------------------------------------------------------- */
 
-/* To the end of what was published until now. */
-static void read_on(void *arg, struct lane *lane)
+enum stop_where { STOP_WHERE_READ, STOP_AT_TAIL };
+
+/* All lanes stop at the same place, so that the next attachment can go on there: where the first of them is, or behind all that was published until now. */
+static void stop_lanes(struct enricher *e, enum stop_where where)
 {
-    (void)arg;
-    lane->drain.at_end = false;
-    if (lane->pausing)
-        queue_consumer_set_limit(lane->queue, UINT64_MAX);
-    lane->pausing = false;
+    uint64_t furthest = 0;
+
+    crew_rest(e->crew);
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        const struct queue_consumer *queue = enricher_lane(e, i)->queue;
+        uint64_t position = queue_consumer_position(queue);
+
+        furthest = position > furthest ? position : furthest;
+        position += queue_consumer_backlog_bytes(queue); /* the producer's word: it may be anything */
+        if (where == STOP_AT_TAIL && position > furthest)
+            furthest = position;
+    }
+    for (size_t i = 0; i < enricher_lane_count(e); i++) {
+        queue_consumer_set_limit(enricher_lane(e, i)->queue, furthest);
+        enricher_lane(e, i)->pausing = true;
+    }
+    crew_go(e->crew);
 }
 
 static void on_attachment(void *arg, uint32_t events)
@@ -79,7 +93,7 @@ static void on_attachment(void *arg, uint32_t events)
     }
     e->collector_gone = true; /* first to the end of its queue: consumer_turn() */
     e->resync = false;
-    crew_run(e->crew, &e->lane, read_on, NULL);
+    stop_lanes(e, STOP_AT_TAIL);
 }
 
 static void on_attach_timer(void *arg, uint64_t now_ns)
@@ -272,30 +286,9 @@ static bool leave(struct enricher *e, const char *why)
     return true;
 }
 
-/* All lanes stop at the same place, so that the next attachment can go on there: where the first of them is. */
-static void begin_resync(struct enricher *e)
+static bool has_read_enough(const struct lane *lane)
 {
-    uint64_t furthest = 0;
-
-    crew_rest(e->crew);
-    for (size_t i = 0; i < enricher_lane_count(e); i++) {
-        uint64_t position = queue_consumer_position(enricher_lane(e, i)->queue);
-
-        furthest = position > furthest ? position : furthest;
-    }
-    for (size_t i = 0; i < enricher_lane_count(e); i++) {
-        queue_consumer_set_limit(enricher_lane(e, i)->queue, furthest);
-        enricher_lane(e, i)->pausing = true;
-    }
-    crew_go(e->crew);
-    e->resync = true;
-}
-
-static bool has_read_enough(const struct enricher *e, const struct lane *lane)
-{
-    if (e->resync)
-        return queue_consumer_at_limit(lane->queue);
-    return lane->drain.at_end || lane->drain.broken;
+    return lane->drain.broken || (lane->pausing ? queue_consumer_at_limit(lane->queue) : lane->drain.at_end);
 }
 
 /* What is not durable yet would come again from the next collector, which goes on where we released. */
@@ -305,7 +298,7 @@ static bool may_leave_queue(struct enricher *e)
 
     crew_rest(e->crew);
     for (size_t i = 0; i < enricher_lane_count(e); i++)
-        may &= has_read_enough(e, enricher_lane(e, i)) && lane_is_done_with_queue(enricher_lane(e, i));
+        may &= has_read_enough(enricher_lane(e, i)) && lane_is_done_with_queue(enricher_lane(e, i));
     crew_go(e->crew);
     return may;
 }
@@ -313,8 +306,10 @@ static bool may_leave_queue(struct enricher *e)
 static bool turn_attached(struct enricher *e)
 {
     e->queue_broken |= e->lane.drain.broken;
-    if (!e->collector_gone && !e->resync && wants_resync(e, clock_boot_ns()))
-        begin_resync(e);
+    if (!e->collector_gone && !e->resync && wants_resync(e, clock_boot_ns())) {
+        stop_lanes(e, STOP_WHERE_READ);
+        e->resync = true;
+    }
     if (!e->resync && !e->queue_broken && !e->collector_gone)
         return false;
     if (!may_leave_queue(e)) {
