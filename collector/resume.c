@@ -364,6 +364,8 @@ static void drain_left_ring(struct resume *resume, struct intake *intake)
 
 void resume_finish(struct resume *resume, struct intake *intake)
 {
+    if (resume->store.count == 0)
+        return;
     fd_store_remove_unused(&resume->store);
     (void)fd_store_wait(&resume->store); /* else the earlier programs end a little later */
     (void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);

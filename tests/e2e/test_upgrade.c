@@ -106,7 +106,7 @@ static struct tally tally_of(const struct test_container *container)
     return tally;
 }
 
-static void expect_nothing_missing(unsigned pod, bool hooks)
+static void expect_all(unsigned pod, bool hooks)
 {
     struct test_container *container = scene_container(&scene, pod);
     struct oracle_counts counts = oracle_read(container);
@@ -128,9 +128,14 @@ static void expect_nothing_missing(unsigned pod, bool hooks)
         tally.ids - tally.events <= 20, "%zu events came under another id again", tally.ids - tally.events);
     tap_note("%llu events, %zu lines; under another id again: %zu, of the policy %zu",
         (unsigned long long)wanted, tally.lines, tally.ids - tally.events, tally.hook_ids - tally.hooks);
-    tap_expect_equal(events_lost(&scene.events), 0, "events that say that something was lost");
     tap_expect_equal(scene.events.bad_lines, 0, "lines that are not JSON");
     workload_expect_complete(&scene.events, &scene.pods[pod], container);
+}
+
+static void expect_nothing_missing(unsigned pod, bool hooks)
+{
+    expect_all(pod, hooks);
+    tap_expect_equal(events_lost(&scene.events), 0, "events that say that something was lost");
 }
 
 /* ---- the cases ------------------------------------------------------------------------------------------------------ */
@@ -228,6 +233,50 @@ static void killed_with_policy_and_enricher(void)
     kill_in_turn(true, exec_policy());
 }
 
+/* What was kept is not whole: one line, and all begins anew. */
+static void state_missing(void)
+{
+    struct test_container *container;
+    unsigned count = 200;
+
+    if (!begin(1, NULL))
+        return scene_end(&scene);
+    container = scene_container(&scene, 0);
+    (void)workload_run(container, vfork_some, &count);
+    (void)node_stop_collector(&scene.node, SIGKILL);
+    tap_expect(service_manager_drop(scene.node.manager, "state"), "no state was kept");
+    if (start_collector()) {
+        tap_expect(node_log_contains(
+                       scene.node.collector_log, "what an earlier collector left cannot be gone on with"),
+            "nothing was said");
+        tap_expect_equal(
+            service_manager_count(scene.node.manager, "links-"), 1 * 6, "attachments that are kept");
+        tap_expect_equal(service_manager_count(scene.node.manager, "queue-"), 1, "queues that are kept");
+        tap_expect_equal(oracle_watch(container), 0, "counting anew");
+        events_read(&scene.events);
+        scene.events.count = 0;
+        (void)workload_run(container, vfork_some, &count);
+        node_sleep_ms(1000);
+        expect_all(0, false);
+        tap_expect(events_lost(&scene.events) > 0, "what was in the ring buffer is not told to be lost");
+    }
+    scene_end(&scene);
+}
+
+/* Stopped, as the unit is: the manager lets go of everything, and nothing of us is left in the kernel. */
+static void unit_stopped(void)
+{
+    if (!begin(1, exec_policy()))
+        return scene_end(&scene);
+    tap_expect(service_manager_count(scene.node.manager, "") > 10, "nothing is kept");
+    tap_expect(service_manager_count(scene.node.manager, "hook-") > 0, "no hook is kept");
+    (void)node_stop_collector(&scene.node, SIGTERM);
+    service_manager_stop(scene.node.manager);
+    if (start_collector())
+        tap_expect(!node_log_contains(scene.node.collector_log, "earlier collector"), "something was left");
+    scene_end(&scene);
+}
+
 static unsigned number_of(const char *variable, unsigned otherwise)
 {
     const char *text = getenv(variable);
@@ -286,6 +335,8 @@ int main(int argc, char **argv)
         {"nor does it with a policy", killed_with_policy},
         {"collector and enricher killed at the same time lose nothing", killed_with_enricher},
         {"nor do they with a policy", killed_with_policy_and_enricher},
+        {"what is kept and not whole is said, and everything begins anew", state_missing},
+        {"a unit that is stopped leaves nothing behind", unit_stopped},
         {"whoever is killed, and whenever, nothing is lost", killed_at_random},
     };
 
