@@ -131,7 +131,7 @@ static struct process *new_from_image(struct pipeline *pipeline, const struct re
 
     if (!process)
         return NULL;
-    process->image = image_new(record, &pipeline->emit->render.options->image);
+    process->image = image_table_get(&pipeline->images, record, &pipeline->emit->render.options->image);
     if (!process->image)
         pipeline->counters.memory_failures++;
     process->uid = record->uid;

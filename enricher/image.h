@@ -18,12 +18,14 @@ struct record_process;
 
 struct image {
     uint32_t refs;
-    uint64_t definition; /* emit_normalised.h */
-    uint32_t flags;      /* enum record_process_flag of the exec or snapshot */
+    uint32_t flags; /* enum record_process_flag of the exec or snapshot */
     uint32_t auid;
     uint32_t size, short_size; /* of the fragment */
     bool cut;                  /* a budget was exceeded */
     bool root_cwd;             /* working folder is "/" */
+    uint64_t definition;       /* emit_normalised.h */
+    uint64_t identity[2];      /* image_table.h: what it was rendered from */
+    struct image *next;        /* in the same bucket */
     char fragment[];
 };
 

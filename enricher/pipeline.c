@@ -30,6 +30,8 @@ int pipeline_init(struct pipeline *pipeline, uint64_t now_ns)
     if (r == 0)
         r = process_table_init(&pipeline->processes);
     if (r == 0)
+        r = image_table_init(&pipeline->images);
+    if (r == 0)
         r = owed_book_init(&pipeline->owed);
     if (r < 0)
         return r;
@@ -73,6 +75,7 @@ void pipeline_deinit(struct pipeline *pipeline)
         container_unref(container);
     }
     process_table_deinit(&pipeline->processes);
+    image_table_deinit(&pipeline->images);
     policy_table_deinit(&pipeline->policies);
     container_table_deinit(&pipeline->containers);
     owed_book_deinit(&pipeline->owed);

@@ -28,6 +28,7 @@
 #include "enricher/emit.h"
 #include "enricher/histogram.h"
 #include "enricher/hold.h"
+#include "enricher/image_table.h"
 #include "enricher/lane_of.h"
 #include "enricher/owed.h"
 #include "enricher/policy_table.h"
@@ -52,6 +53,7 @@ struct pipeline {
     const struct pipeline_options *options;
     struct lane_of lane; /* of records of other lanes' processes only the tables learn */
     struct process_table processes;
+    struct image_table images;
     struct container_table containers;
     struct policy_table policies;
     struct pod_table *pods; /* borrowed */

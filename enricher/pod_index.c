@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "enricher/siphash.h"
+
 struct pod_index_entry {
     struct pod_index_entry *next;
     uint64_t hash;
@@ -14,50 +16,12 @@ struct pod_index_entry {
 
 #define FIRST_BUCKETS 64
 
-static uint64_t rotate(uint64_t x, unsigned bits)
-{
-    return x << bits | x >> (64 - bits);
-}
-
-static void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
-}
-
 uint64_t pod_index_siphash(const uint64_t key[2], const void *data, size_t size)
 {
-    uint64_t v[4] = {key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
-        key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};
-    const uint8_t *bytes = data;
+    struct siphash hash = siphash_begin(key, false);
 
-    for (size_t at = 0;; at += 8) {
-        size_t left = size - at, take = left < 8 ? left : 8;
-        uint64_t word = 0;
-
-        for (size_t i = 0; i < take; i++)
-            word |= (uint64_t)bytes[at + i] << (8 * i);
-        if (left < 8)
-            word |= (uint64_t)size << 56;
-        v[3] ^= word;
-        sip_round(v);
-        sip_round(v);
-        v[0] ^= word;
-        if (left < 8)
-            break;
-    }
-    v[2] ^= 0xff;
-    for (int i = 0; i < 4; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    siphash_absorb(&hash, siphash_absorb_words(&hash, data, size) | (uint64_t)size << 56);
+    return siphash_end(&hash, false);
 }
 
 int pod_index_init(struct pod_index *index)
