@@ -176,9 +176,7 @@ static int renew_cursor(struct collector *c)
     if (!c->cursor_used)
         return 0;
     r = queue_producer_renew_cursor(c->queue);
-    if (r < 0)
-        log_error("cannot make a new cursor page: %s", strerror(-r));
-    else {
+    if (r == 0) {
         c->cursor_used = false;
         resume_keep_cursor(&c->resume, c->queue);
     }
@@ -189,16 +187,18 @@ static int renew_cursor(struct collector *c)
 static void end_consumer(struct collector *c, const char *why)
 {
     char line[256];
+    int r;
 
     if (c->cursor_used && !c->intake.consumer_broken)
         (void)queue_producer_refresh(c->queue);
     intake_follow(&c->intake, false);
     handoff_close_connection(&c->handoff);
-    (void)renew_cursor(c);
+    r = renew_cursor(c);
     if (c->snapshot && !c->snapshot_done)
         drop_snapshot(c);
-    (void)snprintf(
-        line, sizeof(line), "%s; %zu bytes wait for the next", why, queue_producer_used_bytes(c->queue));
+    (void)snprintf(line, sizeof(line), "%s; %zu bytes wait for the next%s%s", why,
+        queue_producer_used_bytes(c->queue), r < 0 ? ", but there is no new cursor page: " : "",
+        r < 0 ? strerror(-r) : "");
     say_about_peer(c, line);
 }
 

@@ -28,12 +28,13 @@ static void save(void *arg)
         hold_note_commit(e->lane.hold, ledger_save(&e->ledger, to, HOLD_NOTE_BYTES));
 }
 
-static void load(struct enricher *e)
+void books_inherit(struct enricher *e)
 {
     CLEANUP_FREE void *note = malloc(HOLD_NOTE_BYTES);
 
-    if (note && e->hold_epoch_ns == e->epoch_ns)
-        (void)ledger_load(&e->ledger, note, hold_note_read(e->lane.hold, note), e->epoch_ns);
+    if (note && !e->ledger.epoch_ns &&
+        ledger_load(&e->ledger, note, hold_note_read(e->lane.hold, note), e->epoch_ns) == 0)
+        save(e);
 }
 
 int books_init(struct enricher *e)
@@ -86,11 +87,10 @@ static int on_unexplained(void *arg, uint16_t cpu, uint64_t first_seq, uint64_t 
 
 void books_attach(struct enricher *e)
 {
-    if (!e->ledger.epoch_ns)
-        load(e);
-    else if (e->ledger.epoch_ns != e->epoch_ns)
+    if (e->ledger.epoch_ns && e->ledger.epoch_ns != e->epoch_ns)
         ledger_close(&e->ledger, on_unexplained, e);
-    ledger_begin(&e->ledger, e->epoch_ns, e->attachment.message.attach_count == 1);
+    /* From its first byte on, which nobody has released: all that there ever was in this epoch comes this way. */
+    ledger_begin(&e->ledger, e->epoch_ns, queue_consumer_position(e->lane.queue) == 0);
     ledger_look_later(&e->ledger);
     save(e);
 }

@@ -213,6 +213,11 @@ int control_new(
     return 0;
 }
 
+int control_error(const struct control *control)
+{
+    return request_server_error(control->server);
+}
+
 struct control *control_free(struct control *control)
 {
     if (!control)

@@ -43,4 +43,6 @@ struct control_options {
  * socket. -ENAMETOOLONG. */
 int control_new(
     struct control **ret, struct loop *loop, struct output *output, const struct control_options *options);
+/* errno of the connection that could not be taken last, 0: none since one was. */
+int control_error(const struct control *control);
 struct control *control_free(struct control *control);

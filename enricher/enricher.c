@@ -69,6 +69,19 @@ static void tell_manager(struct enricher *e, uint64_t now_ns)
     (void)notify_send(&e->notify, state);
 }
 
+/* Said once when it begins, and when it is over. */
+static void watch_control(struct enricher *e)
+{
+    int error = e->control ? control_error(e->control) : 0;
+
+    if (error && !e->control_error)
+        log_warning("events-socket '%s': %s: viewers wait, and it is tried again", e->conf->events_socket,
+            strerror(error));
+    else if (!error && e->control_error)
+        log_info("events-socket '%s': viewers are taken again", e->conf->events_socket);
+    e->control_error = error;
+}
+
 static void on_housekeeping(void *arg, uint64_t now_ns)
 {
     struct enricher *e = arg;
@@ -76,6 +89,7 @@ static void on_housekeeping(void *arg, uint64_t now_ns)
     tell_manager(e, now_ns);
     books_look(e, now_ns);
     consumer_look(e);
+    watch_control(e);
     if (e->lane.output_gone) {
         e->result = -EPIPE;
         e->stop = true;

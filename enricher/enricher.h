@@ -63,6 +63,7 @@ struct enricher {
     struct notify notify;
     bool ready_told, attached_told;
     bool collector_absent; /* nobody listened when we last asked */
+    int control_error;     /* of the events socket, said last; 0: fine */
     int result;            /* of enricher_run() */
     bool stop;
 };
@@ -88,6 +89,8 @@ void consumer_detach(struct enricher *enricher);
 /* books.c: the sequence numbers, held against what the collector reports lost. 0 or -ENOMEM. */
 int books_init(struct enricher *enricher);
 void books_deinit(struct enricher *enricher);
+/* The hold store is another: what an enricher before left in it is still there, and is not when what it held has been taken over. */
+void books_inherit(struct enricher *enricher);
 /* Attached, the hold store changed, nothing read yet. */
 void books_attach(struct enricher *enricher);
 /* Called once a second. */

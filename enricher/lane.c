@@ -53,12 +53,25 @@ static void watch_output(struct lane *lane, uint64_t now_ns)
     lane->output_error = state.last_error;
 }
 
+/* Lines into a file that nobody sees any more would be lost: a new one is made. */
+static void watch_output_file(struct lane *lane)
+{
+    bool removed = output_is_removed(lane->output);
+
+    if (removed && !lane->output_removed)
+        log_warning("output '%s': the file was removed; a new one is made", lane->output_path);
+    if (removed)
+        output_reopen(lane->output);
+    lane->output_removed = removed;
+}
+
 static void on_housekeeping(void *arg, uint64_t now_ns)
 {
     struct lane *lane = arg;
 
     emit_update_clock(&lane->emit);
     watch_output(lane, now_ns);
+    watch_output_file(lane);
     pod_table_expire(lane->pods, now_ns);
     loop_timer_arm(lane->loop, &lane->housekeeping_timer, now_ns + HOUSEKEEPING_NS);
 }

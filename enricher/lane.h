@@ -59,7 +59,8 @@ struct lane {
     struct loop_timer pipeline_timer, housekeeping_timer;
     int output_error; /* errno of the output that was said last, 0: fine */
     uint64_t output_error_ns;
-    bool output_gone; /* nobody reads standard output any more, and nobody ever will */
+    bool output_removed; /* said already, and no new file could be made */
+    bool output_gone;    /* nobody reads standard output any more, and nobody ever will */
 };
 
 /* 0, or negative errno with one line logged; lane_deinit() is due in either case. */

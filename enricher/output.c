@@ -313,6 +313,11 @@ void output_flush(struct output *output)
     begin_file_if_idle(output);
 }
 
+bool output_is_removed(const struct output *output)
+{
+    return output->has_sink && sink_file_is_removed(&output->sink);
+}
+
 void output_reopen(struct output *output)
 {
     if (output->has_sink && sink_file_reopen(&output->sink) && output->sections) {

@@ -64,6 +64,8 @@ enum output_section output_section_due(const struct output *output);
 /* The next line that is committed begins one. 0, or -EAGAIN: every block is in flight. */
 int output_begin_section(struct output *output);
 void output_reopen(struct output *output); /* SIGHUP: for an external logrotate */
+/* The file was removed. What is written until output_reopen() is seen by nobody. */
+bool output_is_removed(const struct output *output);
 
 uint64_t output_mark(const struct output *output);
 uint64_t output_durable(const struct output *output);

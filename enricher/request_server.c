@@ -37,6 +37,7 @@ struct request_server {
     struct loop_timer rest;
     struct request_client *first;
     unsigned count;
+    int error;
 };
 
 /* ---- a client ------------------------------------------------------------------------------------- */
@@ -202,6 +203,7 @@ static void on_connection(void *arg, uint32_t events)
 
         if (fd < 0 && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
             return;
+        server->error = fd < 0 ? errno : 0;
         if (fd < 0) { /* Q3: it would be announced again and again */
             loop_poll_stop(server->loop, &server->poll);
             loop_timer_arm(server->loop, &server->rest, loop_now(server->loop) + REST_NS);
@@ -242,6 +244,11 @@ int request_server_new(
     }
     *ret = server;
     return 0;
+}
+
+int request_server_error(const struct request_server *server)
+{
+    return server->error;
 }
 
 struct request_server *request_server_free(struct request_server *server)

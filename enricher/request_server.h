@@ -44,6 +44,8 @@ struct request_server_options {
 /* `fd` listens and does not block; taken on success. 0 or negative errno. */
 int request_server_new(
     struct request_server **ret, struct loop *loop, int fd, const struct request_server_options *options);
+/* errno of the connection that could not be taken last (Q3), 0: none since one was. */
+int request_server_error(const struct request_server *server);
 /* Ends every client; NULL is fine. */
 struct request_server *request_server_free(struct request_server *server);
 

@@ -404,6 +404,13 @@ bool sink_file_reopen(struct sink_file *sink)
     return now;
 }
 
+bool sink_file_is_removed(const struct sink_file *sink)
+{
+    struct stat st;
+
+    return sink->path && sink->regular && fstat(sink->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 void sink_file_cancel(struct sink_file *sink)
 {
     sink->data = NULL;

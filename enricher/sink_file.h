@@ -77,5 +77,7 @@ uint64_t sink_file_room(const struct sink_file *sink);
 /* Opens the path again at the next edge of a line; where an error holds a line back, at once: the torn
  * half is cut off the old file. true: it has done so. */
 bool sink_file_reopen(struct sink_file *sink);
+/* Somebody removed the file, so that nobody would ever see what goes into it. */
+bool sink_file_is_removed(const struct sink_file *sink);
 /* Gives up what is not written; fn is not called. */
 void sink_file_cancel(struct sink_file *sink);

@@ -110,6 +110,7 @@ static void change(struct enricher *e)
     memcpy(holds + count, e->other_holds, e->other_hold_count * sizeof(struct hold *));
     for (uint32_t i = 0; i < count; i++)
         lane_change_hold(enricher_lane(e, i), holds[i]);
+    books_inherit(e);
     begin_heritage(e, holds, count + e->other_hold_count);
 }
 

@@ -333,8 +333,10 @@ BOTH(without_descriptors_the_listener_rests_and_comes_back)
     none = (struct rlimit){.rlim_cur = (rlim_t)fd + 1, .rlim_max = limit.rlim_max};
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
     cr_assert_eq(read_answer(&bench, fd, got, sizeof(got)), -1);
+    cr_expect_eq(control_error(bench.control), EMFILE);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     bench.now += NS_PER_SEC;
     cr_assert_gt(read_answer(&bench, fd, got, sizeof(got)), 0);
+    cr_expect_eq(control_error(bench.control), 0);
     bench_close(&bench);
 }

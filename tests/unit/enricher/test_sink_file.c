@@ -322,6 +322,24 @@ EACH_WAY(a_line_torn_by_a_predecessor_is_ended_first)
     bench_free(bench);
 }
 
+EACH_WAY(a_removed_file_is_seen_and_a_renamed_one_is_none)
+{
+    struct bench *bench = bench_new(kind);
+
+    bench_open(bench);
+    write_run(bench, 10, 100);
+    cr_expect_not(sink_file_is_removed(&bench->sink));
+    cr_assert_eq(rename(bench->path, numbered(bench, 1)), 0);
+    cr_expect_not(sink_file_is_removed(&bench->sink));
+    cr_assert_eq(unlink(numbered(bench, 1)), 0);
+    cr_expect(sink_file_is_removed(&bench->sink));
+    (void)sink_file_reopen(&bench->sink);
+    cr_expect_not(sink_file_is_removed(&bench->sink));
+    write_run(bench, 10, 100);
+    cr_assert_eq(check_lines(bench->path, 10, 2000), 20);
+    bench_free(bench);
+}
+
 EACH_WAY(reopen_follows_the_name)
 {
     struct bench *bench = bench_new(kind);
