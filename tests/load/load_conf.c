@@ -11,7 +11,9 @@
 #include "tests/load/standin_delay.h"
 #include "tests/load/standin_fault.h"
 
-#define SPECS_MAX 48
+#define SPECS_MAX    48
+#define RATE_UNSET   UINT64_MAX
+#define RATE_DEFAULT 10000
 
 static const char *const standins[] = {[LOAD_STANDIN_NONE] = "none",
     [LOAD_STANDIN_KUBELET] = "kubelet",
@@ -37,7 +39,8 @@ static size_t list(struct load_conf *c, struct option_spec specs[SPECS_MAX])
         {"rate", OPTION_COUNT, &c->rate, "N", "events a second, open loop; 0: as many as are taken (10000)",
             NULL, 0, 100000000},
         {"duration", OPTION_DURATION, &c->duration_ns, "DURATION",
-            "of the load (10s; of a recording: all of it)", NULL, NS_PER_SEC, 86400 * NS_PER_SEC},
+            "of the load (10s; of a recording: all of it; of a try of --find-limit: 3s)", NULL, NS_PER_SEC,
+            86400 * NS_PER_SEC},
         {"seed", OPTION_COUNT, &c->seed, "N", "the same seed makes the same records (1)", NULL, 0, 0},
         {"pods", OPTION_COUNT, &c->pods, "N", "on the node (100)", NULL, 1, 2000},
         {"containers", OPTION_COUNT, &c->containers, "N", "of each Pod (3)", NULL, 1, 16},
@@ -68,6 +71,10 @@ static size_t list(struct load_conf *c, struct option_spec specs[SPECS_MAX])
             QUEUE_DATA_BYTES_MIN, QUEUE_DATA_BYTES_MAX},
         {"find-limit", OPTION_FLAG, &c->find_limit, NULL,
             "raise the rate until events are lost or late, and say where", NULL, 0, 0},
+        {"limit-rounds", OPTION_COUNT, &c->limit_rounds, "N", "how often the limit is looked for (3)", NULL,
+            1, LOAD_LIMIT_ROUNDS_MAX},
+        {"of-limit", OPTION_COUNT, &c->of_limit, "PERCENT",
+            "finds the limit first, and takes so much of it for the rate", NULL, 1, 100},
         {"fail-lost", OPTION_COUNT, &c->fail_lost, "N", "exit status 1 when more records were lost (0)", NULL,
             0, 0},
         {"fail-p99", OPTION_DURATION, &c->fail_p99_ns, "DURATION",
@@ -76,6 +83,9 @@ static size_t list(struct load_conf *c, struct option_spec specs[SPECS_MAX])
             "… when more events left without their Pod (none)", NULL, 0, 0},
         {"fail-rss", OPTION_SIZE, &c->fail_rss_bytes, "BYTES",
             "… when the enricher needed more memory (none)", NULL, 0, 0},
+        {"fail-rss-growth", OPTION_COUNT, &c->fail_rss_growth, "PERCENT",
+            "… when it grew by more from the first third of a run of a minute or more to its end (none)",
+            NULL, 0, 0},
         {"version", OPTION_FLAG, &c->version, NULL, "print the version", NULL, 0, 0},
         {"help", OPTION_FLAG, &c->help, NULL, "print this", NULL, 0, 0},
     };
@@ -99,8 +109,13 @@ static int complete_replay(struct load_conf *conf, char error[OPTIONS_ERROR_MAX]
     const char *text = conf->replay_speed_text;
     char *end;
 
-    if (!conf->duration_ns && !conf->replay)
+    conf->rate_given = conf->rate != RATE_UNSET;
+    if (!conf->rate_given)
+        conf->rate = RATE_DEFAULT;
+    if (!conf->duration_ns && !conf->replay && !conf->find_limit)
         conf->duration_ns = 10 * NS_PER_SEC;
+    if (conf->rate_given || conf->replay || conf->find_limit)
+        conf->of_limit = 0;
     conf->replay_speed = 1;
     if (text && strcmp(text, "max") == 0) {
         conf->replay_speed = 0;
@@ -151,7 +166,9 @@ int load_conf_read(struct load_conf *ret, int argc, char **argv, char error[OPTI
     size_t count = list(ret, specs);
     int rest = 0, r;
 
-    *ret = (struct load_conf){.rate = 10000,
+    *ret = (struct load_conf){.rate = RATE_UNSET,
+        .limit_rounds = 3,
+        .fail_rss_growth = UINT64_MAX,
         .seed = 1,
         .pods = 100,
         .containers = 3,

@@ -6,6 +6,8 @@
 
 #include "common/options.h"
 
+#define LOAD_LIMIT_ROUNDS_MAX 9
+
 enum load_standin_kind { LOAD_STANDIN_NONE, LOAD_STANDIN_KUBELET, LOAD_STANDIN_APISERVER };
 
 struct load_conf {
@@ -33,6 +35,10 @@ struct load_conf {
     uint64_t weight_hook;              /* a policy's hook in a process that lives */
     uint64_t queue_bytes;
     bool find_limit;
+    uint64_t limit_rounds; /* of it */
+    uint64_t of_limit;     /* percent of the limit, which is found first, in place of a rate; 0: no */
+    bool rate_given;
+    uint64_t fail_rss_growth; /* percent, from the first third of the run to its end */
     uint64_t fail_lost, fail_p99_ns, fail_without_pod, fail_rss_bytes; /* thresholds; UINT64_MAX: none */
     bool version, help;
 };

@@ -9,6 +9,8 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 
+#define GROWTH_RUN_NS (60 * NS_PER_SEC)
+
 static double per_event(const struct load_run *run, double value)
 {
     return run->last.emitted ? value / (double)run->last.emitted : 0;
@@ -22,6 +24,25 @@ static double seconds(const struct load_run *run)
 static unsigned long long n(uint64_t value)
 {
     return (unsigned long long)value;
+}
+
+static double mean_rss(const struct load_run *run, size_t from, size_t to)
+{
+    double sum = 0;
+
+    for (size_t i = from; i < to; i++)
+        sum += (double)run->points[i].sample.rss_bytes;
+    return sum / (double)(to - from);
+}
+
+/* The mean of the last sixth against that of the sixth behind the first third; what came before is warming up. */
+static double rss_growth_percent(const struct load_run *run)
+{
+    size_t count = run->point_count;
+
+    if (run->totals.duration_ns < GROWTH_RUN_NS || count < 12)
+        return 0;
+    return (mean_rss(run, count - count / 6, count) / mean_rss(run, count / 3, count / 2) - 1) * 100;
 }
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
@@ -92,8 +113,11 @@ static void enricher_text(const struct load_run *run, FILE *to)
     (void)fprintf(to, "\nenricher      %.2f s CPU (%.2f user, %.2f system), %.0f ns an event\n",
         (double)(user + system) / 1e6, (double)user / 1e6, (double)system / 1e6,
         per_event(run, (double)(user + system) * 1000));
-    (void)fprintf(to, "              %.1f MiB memory at the end, %.1f at most\n",
+    (void)fprintf(to, "              %.1f MiB memory at the end, %.1f at most",
         (double)s->rss_bytes / 1048576, (double)s->rss_max_bytes / 1048576);
+    if (run->totals.duration_ns >= GROWTH_RUN_NS)
+        (void)fprintf(to, ", %+.1f %% since the first third", rss_growth_percent(run));
+    (void)fputc('\n', to);
     (void)fprintf(to,
         "              %llu switches given up, %llu taken away, %.4f an event; %.4f %s an event\n",
         n(given_up), n(taken_away), per_event(run, (double)(given_up + taken_away)), calls_per_event(run),
@@ -220,6 +244,7 @@ static json_t *result_of(const struct load_run *run)
     set(object, "own_cpu_us", t->own_cpu_us);
     set(object, "rss_bytes", s->rss_bytes);
     set(object, "rss_max_bytes", s->rss_max_bytes);
+    (void)json_object_set_new(object, "rss_growth_percent", json_real(rss_growth_percent(run)));
     set(object, "switches_voluntary", s->switches_voluntary - f->switches_voluntary);
     set(object, "switches_involuntary", s->switches_involuntary - f->switches_involuntary);
     (void)json_object_set_new(object, s->syscalls_known ? "syscalls_per_event" : "proc_io_calls_per_event",
@@ -315,5 +340,10 @@ unsigned load_report_judge(const struct load_run *run, FILE *to)
     failed += judge(to, "99th percentile to the line, us:", run->last.write.p99_us, p99_limit_us);
     failed += judge(to, "events without their Pod:", run->last.without_pod, c->fail_without_pod);
     failed += judge(to, "memory of the enricher, bytes:", run->last.rss_max_bytes, c->fail_rss_bytes);
+    if (c->fail_rss_growth != UINT64_MAX && rss_growth_percent(run) > (double)c->fail_rss_growth) {
+        (void)fprintf(to, "failed: memory of the enricher grew by %.1f %%, at most %llu %% wanted\n",
+            rss_growth_percent(run), n(c->fail_rss_growth));
+        failed++;
+    }
     return failed;
 }

@@ -53,7 +53,11 @@ struct load_run {
 int load_run_open(
     struct load_run *run, const struct load_conf *conf, const char *program, const char *folder);
 int load_run_go(struct load_run *run);
-/* The largest rate at which nothing is lost and what waits in the queue stays below 100 ms worth; 0: none was found. Each try lasts the profile's duration. Prints the tries. */
-uint64_t load_run_find_limit(struct load_run *run);
+/* The largest rate at which nothing is lost and what waits in the queue stays below 100 ms worth: the median of as many rounds as the profile says, their least and
+ * greatest; 0: none was found. Prints the tries. 0 or negative errno, said. */
+struct load_limit {
+    uint64_t median, least, most;
+};
+int load_run_find_limit(struct load_run *run, struct load_limit *ret);
 /* The enricher's exit status. */
 int load_run_close(struct load_run *run);

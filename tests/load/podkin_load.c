@@ -15,6 +15,8 @@
 #include "tests/load/load_report.h"
 #include "tests/load/load_run.h"
 
+#define SPREAD_MAX 15 /* percent */
+
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* podkin-enricher in our own folder, as it is built or installed; the build has it in another. */
@@ -65,35 +67,71 @@ static int report(const struct load_run *run)
     return r < 0 || load_report_judge(run, stdout) > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
-static int find_limit(struct load_run *run)
+/* Said; the exit status. */
+static int find_limit(struct load_run *run, uint64_t *ret_median)
 {
-    uint64_t limit;
+    struct load_limit limit;
+    double spread;
 
     run->quiet = true;
-    limit = load_run_find_limit(run);
-    if (!limit) {
+    if (load_run_find_limit(run, &limit) < 0)
+        return EXIT_FAILED;
+    if (!limit.least) {
         (void)printf("no rate was held\n");
         return EXIT_FAILED;
     }
-    (void)printf("limit: %llu events/s are held without loss and less than 100 ms behind\n",
-        (unsigned long long)limit);
+    spread = (double)(limit.most - limit.least) * 100 / (double)limit.median;
+    (void)printf(
+        "limit: %llu events/s are held without loss and less than 100 ms behind (%llu to %llu, %.0f %%)\n",
+        (unsigned long long)limit.median, (unsigned long long)limit.least, (unsigned long long)limit.most,
+        spread);
+    if (spread > SPREAD_MAX)
+        (void)printf("the rounds differ by more than %d %%: something else uses this machine\n", SPREAD_MAX);
+    (void)fflush(stdout);
+    *ret_median = limit.median;
     return EXIT_FINE;
 }
 
-static int work(const struct load_conf *conf, const char *folder)
+/* In a run of its own, so that the one that follows begins with nothing. */
+static int find_rate(struct load_conf *conf, const char *program, const char *folder)
+{
+    struct load_conf tries = *conf;
+    uint64_t limit = 0;
+    struct load_run run;
+    int status = EXIT_FAILED;
+
+    tries.duration_ns = 0;
+    tries.rate_given = false;
+    tries.standin = LOAD_STANDIN_NONE;
+    if (load_run_open(&run, &tries, program, folder) == 0)
+        status = find_limit(&run, &limit);
+    (void)load_run_close(&run);
+    conf->rate = limit * conf->of_limit / 100;
+    if (status == EXIT_FINE)
+        (void)printf("%llu %% of it: %llu events/s\n", (unsigned long long)conf->of_limit,
+            (unsigned long long)conf->rate);
+    return status;
+}
+
+static int work(struct load_conf *conf, const char *folder)
 {
     char program[PATH_MAX];
     struct load_run run;
     int status = EXIT_FAILED, ended;
+    uint64_t limit;
 
     if (!conf->enricher && find_enricher(program) < 0) {
         (void)fprintf(
             stderr, "podkin-load: podkin-enricher is not beside this program; name it with --enricher\n");
         return EXIT_USAGE;
     }
-    if (load_run_open(&run, conf, conf->enricher ? conf->enricher : program, folder) == 0) {
+    if (conf->enricher)
+        (void)snprintf(program, sizeof(program), "%s", conf->enricher);
+    if (conf->of_limit && find_rate(conf, program, folder) != EXIT_FINE)
+        return EXIT_FAILED;
+    if (load_run_open(&run, conf, program, folder) == 0) {
         if (conf->find_limit)
-            status = find_limit(&run);
+            status = find_limit(&run, &limit);
         else if (load_run_go(&run) == 0)
             status = report(&run);
     }
@@ -105,7 +143,7 @@ static int work(const struct load_conf *conf, const char *folder)
     return status;
 }
 
-static int work_in_folder(const struct load_conf *conf)
+static int work_in_folder(struct load_conf *conf)
 {
     char own[] = "/tmp/podkin-load.XXXXXX";
     int status;
@@ -126,25 +164,40 @@ static int work_in_folder(const struct load_conf *conf)
     return status;
 }
 
+/* A profile by its name alone is one of the installed ones. */
+static char *find_profile(char *name, char path[PATH_MAX + 64])
+{
+    char own[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+    if (size < 0 || strchr(name, '/') || strlen(name) > NAME_MAX || access(name, R_OK) == 0)
+        return name;
+    own[size] = '\0';
+    (void)snprintf(path, PATH_MAX + 64, "%.4000s/../share/podkin/load/%.80s.conf", dirname(own), name);
+    return access(path, R_OK) == 0 ? path : name;
+}
+
 /* "run PROFILE" and "replay FILE" are words for the options. */
-static void take_word(int argc, char **argv)
+static void take_word(int argc, char **argv, char path[PATH_MAX + 64])
 {
     static char config[] = "--config", replay[] = "--replay";
 
-    if (argc > 2 && strcmp(argv[1], "run") == 0)
+    if (argc > 2 && strcmp(argv[1], "run") == 0) {
         argv[1] = config;
-    else if (argc > 2 && strcmp(argv[1], "replay") == 0)
+        argv[2] = find_profile(argv[2], path);
+    } else if (argc > 2 && strcmp(argv[1], "replay") == 0) {
         argv[1] = replay;
+    }
 }
 
 int main(int argc, char **argv)
 {
-    char error[OPTIONS_ERROR_MAX] = "";
+    char error[OPTIONS_ERROR_MAX] = "", path[PATH_MAX + 64];
     struct load_conf conf;
     int status = EXIT_FINE;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    take_word(argc, argv);
+    take_word(argc, argv, path);
     if (load_conf_read(&conf, argc, argv, error) < 0) {
         (void)fprintf(stderr, "podkin-load: %s\n", error);
         status = EXIT_USAGE;
