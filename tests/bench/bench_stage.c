@@ -47,8 +47,8 @@ static void open_output(struct stage *stage, const struct stage_options *asked)
     struct output_options options = OUTPUT_OPTIONS_DEFAULT;
 
     if (strcmp(asked->folder, "-") != 0)
-        (void)snprintf(
-            stage->path, sizeof(stage->path), "%s/podkin-bench-%d.json", asked->folder, (int)getpid());
+        (void)snprintf(stage->path, sizeof(stage->path), "%s/podkin-bench-%d-%u.json", asked->folder,
+            (int)getpid(), asked->lane.index);
     options.path = stage->path[0] ? stage->path : NULL;
     options.rotate_keep = 1;
     options.sections = asked->normalised;
@@ -80,6 +80,7 @@ static void open_pipeline(struct stage *stage, const struct stage_options *optio
     if (options->normalised)
         stage_must("format", emit_normalise(&stage->emit));
     stage->pipeline = (struct pipeline){.options = &stage->options,
+        .lane = options->lane,
         .pods = stage->pods,
         .hold = stage->hold,
         .emit = &stage->emit,
@@ -87,17 +88,26 @@ static void open_pipeline(struct stage *stage, const struct stage_options *optio
     stage_must("pipeline", pipeline_init(&stage->pipeline, clock_boot_ns()));
 }
 
-void stage_open(struct stage *stage, const struct stage_options *options)
+static void open_queue(struct stage *stage, const struct stage *leader)
 {
     struct queue_fds fds;
 
+    if (leader) {
+        stage_must("follower", queue_consumer_new_follower(&stage->consumer, leader->consumer, -1));
+        return;
+    }
+    stage_must("queue", queue_producer_new(&stage->producer, QUEUE_BYTES));
+    queue_producer_get_fds(stage->producer, &fds);
+    stage_must("consumer", queue_consumer_new(&stage->consumer, &fds));
+}
+
+void stage_open(struct stage *stage, const struct stage_options *options)
+{
     *stage = (struct stage){0};
     stage_must("loop", loop_new(&stage->loop, options->loop, NULL));
     open_output(stage, options);
     open_pipeline(stage, options);
-    stage_must("queue", queue_producer_new(&stage->producer, QUEUE_BYTES));
-    queue_producer_get_fds(stage->producer, &fds);
-    stage_must("consumer", queue_consumer_new(&stage->consumer, &fds));
+    open_queue(stage, options->leader);
     drain_init(&stage->drain, stage->loop, &stage->pipeline, stage->output);
     stage_must("attach", drain_attach(&stage->drain, stage->consumer));
 }
@@ -123,9 +133,8 @@ void stage_produce(struct stage *stage, const struct record_header *record)
     queue_producer_commit(stage->producer);
 }
 
-static void consume(struct stage *stage)
+static void drain(struct stage *stage)
 {
-    queue_producer_publish(stage->producer);
     for (;;) {
         bool more = drain_run(&stage->drain);
 
@@ -140,15 +149,24 @@ static void consume(struct stage *stage)
         stage_must("loop", loop_run_once(stage->loop, more ? 0 : clock_boot_ns() + NS_PER_MS));
     }
     (void)drain_run(&stage->drain); /* releases */
-    stage_must("cursor", queue_producer_refresh(stage->producer));
 }
 
 struct stage_cost stage_consume(struct stage *stage)
 {
+    struct stage_cost cost;
+
+    queue_producer_publish(stage->producer);
+    cost = stage_drain(stage);
+    stage_must("cursor", queue_producer_refresh(stage->producer));
+    return cost;
+}
+
+struct stage_cost stage_drain(struct stage *stage)
+{
     uint64_t all = cpu_ns(CLOCK_PROCESS_CPUTIME_ID), own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     uint64_t wall = clock_boot_ns();
 
-    consume(stage);
+    drain(stage);
     return (struct stage_cost){cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - all, cpu_ns(CLOCK_THREAD_CPUTIME_ID) - own,
         clock_boot_ns() - wall};
 }
@@ -202,13 +220,20 @@ void stage_tell_pods(struct stage *stage)
         tell_pod(stage, i);
 }
 
+void stage_name_path(uint32_t container, char path[256])
+{
+    char uid[64], id[80];
+
+    name_container(container, uid, id);
+    (void)snprintf(path, 256, "/kubepods/burstable/pod%s/%s", uid, id);
+}
+
 void stage_make_cgroups(struct stage *stage)
 {
     for (uint32_t i = 0; i < STAGE_CONTAINERS; i++) {
-        char uid[64], id[80], path[256];
+        char path[256];
 
-        name_container(i, uid, id);
-        (void)snprintf(path, sizeof(path), "/kubepods/burstable/pod%s/%s", uid, id);
+        stage_name_path(i, path);
         stage_produce(stage, make_cgroup(&stage->record, RECORD_CGROUP_MKDIR, stage_cgroup(i),
                                  (struct make_key){0, 0}, clock_boot_ns(), path));
     }

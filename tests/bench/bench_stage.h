@@ -39,6 +39,8 @@ struct stage_options {
     struct hold_limits hold;
     bool normalised;       /* else full lines */
     uint64_t rotate_bytes; /* 0: the default */
+    struct lane_of lane;   /* one of several on a queue … */
+    struct stage *leader;  /* … and whose queue it follows, in a thread of its own; NULL: it has one */
 };
 
 /* What something took: of all threads (io_uring may write in a worker of the kernel's), of this one, and by the clock. */
@@ -57,9 +59,12 @@ void stage_close(struct stage *stage);
 void stage_produce(struct stage *stage, const struct record_header *record);
 /* Until everything published is read and written. */
 struct stage_cost stage_consume(struct stage *stage);
+/* The same of what is published already; the producer is not touched. For each of several lanes, in its thread. */
+struct stage_cost stage_drain(struct stage *stage);
 
 struct make_key stage_key(uint32_t i);
 uint64_t stage_cgroup(uint32_t container);
+void stage_name_path(uint32_t container, char path[256]);
 /* The containers' cgroups; then their Pods; then the processes, a hundred of them in one container before the next. */
 void stage_make_cgroups(struct stage *stage);
 void stage_tell_pods(struct stage *stage);
