@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "tests/bench/bench.h"
@@ -113,13 +114,27 @@ static double measure_one(struct stage *stage, enum kind kind)
     return ns[ROUNDS / 2];
 }
 
-static void measure_lane(struct lane_of lane, double ret[KIND_COUNT])
+static double resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long size = 0, resident = 0;
+
+    if (!file || fscanf(file, "%lu %lu", &size, &resident) != 2)
+        resident = 0;
+    if (file)
+        (void)fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void measure_lane(struct lane_of lane, double ret[KIND_COUNT], double *ret_bytes)
 {
     static struct stage stage;
+    double before = resident_bytes();
 
     open_lane(&stage, lane, NULL);
     stage_make_cgroups(&stage);
     stage_make_processes(&stage);
+    *ret_bytes = resident_bytes() - before;
     tell_policy(&stage);
     for (int kind = 0; kind < KIND_COUNT; kind++)
         ret[kind] = measure_one(&stage, (enum kind)kind);
@@ -261,15 +276,15 @@ static void print_plan(const struct fit *fit, double wanted)
 
 int main(int argc, char **argv)
 {
-    double wanted = argc > 3 ? atof(argv[3]) : 1e6, two[KIND_COUNT];
+    double wanted = argc > 3 ? atof(argv[3]) : 1e6, two[KIND_COUNT], bytes, unused;
     struct fit fit;
 
     if (argc > 1)
         seconds = atof(argv[1]);
     if (argc > 2)
         folder = argv[2];
-    measure_lane((struct lane_of){0, 1}, fit.own);
-    measure_lane((struct lane_of){0, NOBODY}, fit.foreign);
+    measure_lane((struct lane_of){0, 1}, fit.own, &bytes);
+    measure_lane((struct lane_of){0, NOBODY}, fit.foreign, &unused);
     measure_two(two);
     printf("%-36s %10s %14s %22s %12s\n", "ns of processor an event", "own", "another lane's",
         "two lanes: computed", "measured");
@@ -277,5 +292,7 @@ int main(int argc, char **argv)
         printf("%-36s %10.0f %14.0f %22.0f %12.0f\n", kind_names[kind], fit.own[kind], fit.foreign[kind],
             lane_ns(&fit, kind == KIND_LIFE, 2), two[kind]);
     print_plan(&fit, wanted);
+    printf("\nmemory of a lane, queue and output blocks included: %.0f MB with %d processes\n", bytes / 1e6,
+        STAGE_PROCESSES);
     return 0;
 }

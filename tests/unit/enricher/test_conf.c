@@ -219,6 +219,8 @@ Test(conf, each_mistake_gives_one_line_that_names_the_option)
         {"--hold-timeout", "2h", "--hold-timeout"},
         {"--hold-container-timeout", "forever", "--hold-container-timeout"},
         {"--hold-max-events", "0", "--hold-max-events"},
+        {"--lanes", "0", "--lanes"},
+        {"--lanes", "129", "--lanes"},
         {"--hold-max-events", "18446744073709551616", "--hold-max-events"},
         {"--hold-max-bytes", "1k", "--hold-max-bytes"},
         {"--hold-max-bytes", "65G", "--hold-max-bytes"},
@@ -303,6 +305,22 @@ Test(conf, help_and_version_work_where_all_else_is_broken)
     cr_expect_eq(conf_action(&conf), CONF_VERSION);
 }
 
+Test(conf, several_lanes_want_a_file_each_and_whole_lines)
+{
+    cr_expect_eq(init("--lanes", "2", "--output", "-", NULL), -EINVAL);
+    cr_expect_str_eq(error, "--lanes 2: expected a file for --output, as each lane writes one of its own");
+    conf_deinit(&conf);
+    cr_expect_eq(init("--lanes", "2", "--output", "/tmp/x", "--format", "normalised", NULL), -EINVAL);
+    cr_expect_str_eq(
+        error, "--lanes 2: expected --format full, as a viewer cannot read the definitions of several lanes");
+    conf_deinit(&conf);
+    cr_expect_eq(init("--lanes", "128", "--output", "/tmp/x", NULL), 0, "%s", error);
+    cr_expect_eq(conf.lanes, 128);
+    conf_deinit(&conf);
+    cr_expect_eq(init("--lanes", "1", "--output", "-", NULL), 0, "%s", error);
+    conf_deinit(&conf);
+}
+
 Test(conf, deinit_can_be_called_twice)
 {
     cr_assert_eq(init("--source", "file:x", NULL), 0);
@@ -318,7 +336,7 @@ Test(conf, shipped_file_shows_the_defaults)
         "source", "token-file", "ca-file", "client-cert", "client-key", "node-name", "metrics-listen", NULL};
     struct conf shipped;
 
-    cr_expect_eq(shipped_defaults("enricher.conf", examples, file), 21, "as many keys as there are");
+    cr_expect_eq(shipped_defaults("enricher.conf", examples, file), 22, "as many keys as there are");
     cr_assert_eq(init("--config", file, NULL), 0, "%s", error);
     shipped = conf;
     write_file("");
@@ -327,6 +345,7 @@ Test(conf, shipped_file_shows_the_defaults)
     cr_expect_str_eq(shipped.events_socket, conf.events_socket);
     cr_expect_eq(shipped.insecure, conf.insecure);
     cr_expect_eq(shipped.format, conf.format);
+    cr_expect_eq(shipped.lanes, conf.lanes);
     cr_expect_eq(shipped.rotate_bytes, conf.rotate_bytes);
     cr_expect_eq(shipped.rotate_age_ns, conf.rotate_age_ns);
     cr_expect_eq(shipped.rotate_keep, conf.rotate_keep);
