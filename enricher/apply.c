@@ -407,10 +407,12 @@ void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct r
     process_table_prefetch_process(&pipeline->processes, tgid_of_text(record));
 }
 
+/* Wherever in a line of the cache it begins. */
 static void prefetch_bytes(const void *data, size_t size)
 {
     for (size_t i = 0; i < size; i += 64)
         __builtin_prefetch((const char *)data + i);
+    __builtin_prefetch((const char *)data + size - (size > 0));
 }
 
 static const struct process *find_for_text(
@@ -442,29 +444,27 @@ static void prefetch_own_text(const struct process *process)
         prefetch_bytes(process->image, 256);
 }
 
-void pipeline_prefetch_text(const struct pipeline *pipeline, const struct record_header *record)
+const struct process *pipeline_prefetch_text(
+    const struct pipeline *pipeline, const struct record_header *record)
 {
     const struct process *process = find_for_text(pipeline, record);
 
     if (!process)
-        return;
+        return NULL;
     if (pipeline->emit->normaliser) {
         prefetch_names(process);
-        return;
+        return NULL;
     }
     prefetch_own_text(process);
     if (process->parent)
-        __builtin_prefetch(process->parent);
+        prefetch_bytes(process->parent, 128);
     if (process->container)
         __builtin_prefetch(&process->container->fragment);
+    return process;
 }
 
-void pipeline_prefetch_context(const struct pipeline *pipeline, const struct record_header *record)
+void pipeline_prefetch_context(const struct process *process)
 {
-    const struct process *process = pipeline->emit->normaliser ? NULL : find_for_text(pipeline, record);
-
-    if (!process)
-        return;
     if (process->parent)
         prefetch_own_text(process->parent);
     if (process->container)

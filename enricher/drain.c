@@ -127,6 +127,21 @@ static void fetch(struct drain *drain)
     }
 }
 
+/* In steps, each of which finds in the cache what the one before it asked for. */
+static void prefetch(const struct drain *drain)
+{
+    const struct process *processes[DRAIN_BATCH];
+
+    for (uint32_t i = 0; i < drain->batch_count; i++)
+        pipeline_prefetch_processes(drain->pipeline, drain->batch[i]);
+    for (uint32_t i = 0; i < drain->batch_count; i++)
+        processes[i] = pipeline_prefetch_text(drain->pipeline, drain->batch[i]);
+    for (uint32_t i = 0; i < drain->batch_count; i++) {
+        if (processes[i])
+            pipeline_prefetch_context(processes[i]);
+    }
+}
+
 /* One batch. 0: queue empty, 1: more, -EAGAIN: the output is full. */
 static int drain_batch(struct drain *drain, uint64_t now_ns)
 {
@@ -136,12 +151,7 @@ static int drain_batch(struct drain *drain, uint64_t now_ns)
         fetch(drain);
         if (drain->records == before)
             return 0;
-        for (uint32_t i = 0; i < drain->batch_count; i++)
-            pipeline_prefetch_processes(drain->pipeline, drain->batch[i]);
-        for (uint32_t i = 0; i < drain->batch_count; i++)
-            pipeline_prefetch_text(drain->pipeline, drain->batch[i]);
-        for (uint32_t i = 0; i < drain->batch_count; i++)
-            pipeline_prefetch_context(drain->pipeline, drain->batch[i]);
+        prefetch(drain);
     }
     for (; drain->batch_next < drain->batch_count; drain->batch_next++) {
         if (pipeline_record(drain->pipeline, drain->batch[drain->batch_next], now_ns) == -EAGAIN)

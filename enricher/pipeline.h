@@ -91,8 +91,10 @@ int pipeline_record(struct pipeline *pipeline, const struct record_header *recor
  * parents and Pods. */
 void pipeline_prefetch_slots(const struct pipeline *pipeline, const struct record_header *record);
 void pipeline_prefetch_processes(const struct pipeline *pipeline, const struct record_header *record);
-void pipeline_prefetch_text(const struct pipeline *pipeline, const struct record_header *record);
-void pipeline_prefetch_context(const struct pipeline *pipeline, const struct record_header *record);
+/* Returns whose context is still to come, NULL: there is none; valid until the next record is given to the pipeline. */
+const struct process *pipeline_prefetch_text(
+    const struct pipeline *pipeline, const struct record_header *record);
+void pipeline_prefetch_context(const struct process *process);
 void pipeline_snapshot_begin(struct pipeline *pipeline);
 /* One checked record of the snapshot, twice for all: first pass the tables, second the parents. */
 enum pipeline_snapshot_pass { PIPELINE_SNAPSHOT_TABLES, PIPELINE_SNAPSHOT_PARENTS };
