@@ -30,7 +30,8 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"socket", OPTION_STRING, &c->socket, "PATH", "the collector's socket (default " DEFAULT_SOCKET ")",
             NULL, 0, 0},
         {"source", OPTION_STRINGS, &c->sources, "KIND:WHERE",
-            "where Pods are known from, one of each kind: apiserver:KUBECONFIG, apiserver:in-cluster, kubelet:URL, "
+            "where Pods are known from, one of each kind: apiserver:KUBECONFIG, apiserver:in-cluster, "
+            "kubelet:URL, "
             "logdir:/var/log, file:PATH",
             NULL, 0, 0},
         {"token-file", OPTION_STRING, &c->token_file, "PATH",
@@ -208,12 +209,6 @@ static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX]
     if (conf->lanes > 1 && conf->output_path && !strcmp(conf->output_path, "-")) {
         (void)snprintf(error, OPTIONS_ERROR_MAX,
             "--lanes %llu: expected a file for --output, as each lane writes one of its own",
-            (unsigned long long)conf->lanes);
-        return -EINVAL;
-    }
-    if (conf->lanes > 1 && conf->format == CONF_FORMAT_NORMALISED) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX,
-            "--lanes %llu: expected --format full, as a viewer cannot read the definitions of several lanes",
             (unsigned long long)conf->lanes);
         return -EINVAL;
     }

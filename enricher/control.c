@@ -64,7 +64,7 @@ static enum request_verdict become_viewer(
     int r;
 
     if (!control->output)
-        return refuse(reply, "no events here");
+        return refuse(reply, control->options.no_events ? control->options.no_events : "no events here");
     r = request_client_hand_over(client, take_viewer, control);
     if (r == 0)
         return REQUEST_CLOSE;

@@ -33,13 +33,14 @@ typedef void control_answer_fn(void *arg, const char *verb, const char *argument
 
 struct control_options {
     const char *path;
-    unsigned mode;        /* of the socket file; 0: 0660 */
-    unsigned max_clients; /* 0: 16 */
+    unsigned mode;         /* of the socket file; 0: 0660 */
+    unsigned max_clients;  /* 0: 16 */
+    const char *no_events; /* why there are none; NULL: "no events here" */
     control_answer_fn *answer;
     void *arg;
 };
 
-/* output may be NULL: then `events` is refused. -EADDRINUSE: somebody listens there, or the path is no
+/* output may be NULL: then `events` is refused with no_events. -EADDRINUSE: somebody listens there, or the path is no
  * socket. -ENAMETOOLONG. */
 int control_new(
     struct control **ret, struct loop *loop, struct output *output, const struct control_options *options);

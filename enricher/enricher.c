@@ -205,6 +205,22 @@ static int open_sources(struct enricher *e)
     return r;
 }
 
+/* A viewer's stream has one section at a time, lanes that normalise have one each: what they define is in their files. */
+static int open_control(struct enricher *e)
+{
+    const struct control_options options = {.path = e->conf->events_socket,
+        .answer = on_control,
+        .arg = e,
+        .no_events =
+            "several lanes write normalised lines, which are read from their files: podkin events FILE"};
+    bool shown = e->conf->lanes == 1 || e->conf->format != CONF_FORMAT_NORMALISED;
+    int r = control_new(&e->control, e->lane.loop, shown ? e->lane.output : NULL, &options);
+
+    if (r < 0)
+        log_error("events-socket '%s': %s", e->conf->events_socket, strerror(-r));
+    return r;
+}
+
 /* ---- the other lanes ---------------------------------------------------------------------------------------- */
 
 size_t enricher_lane_count(const struct enricher *e)
@@ -285,15 +301,10 @@ int enricher_init(struct enricher *e, struct conf *conf)
         r = open_sources(e);
     if (r < 0)
         return r;
-    if (conf->events_socket[0]) {
-        const struct control_options options = {.path = conf->events_socket, .answer = on_control, .arg = e};
-
-        r = control_new(&e->control, e->lane.loop, e->lane.output, &options);
-        if (r < 0) {
-            log_error("events-socket '%s': %s", conf->events_socket, strerror(-r));
-            return r;
-        }
-    }
+    if (conf->events_socket[0])
+        r = open_control(e);
+    if (r < 0)
+        return r;
     r = open_metrics(e);
     if (r < 0)
         return r;

@@ -287,6 +287,19 @@ BOTH(the_file_has_its_mode_whatever_the_umask_and_is_removed_at_the_end)
     bench_close(&bench);
 }
 
+BOTH(who_asks_for_events_that_are_not_shown_is_told_why)
+{
+    struct bench bench;
+
+    bench_open(&bench, kind);
+    bench.control = control_free(bench.control);
+    bench.options.no_events = "they are in files";
+    cr_assert_eq(control_new(&bench.control, bench.loop, NULL, &bench.options), 0);
+    EXPECT(&bench, "events\n", "{\"error\":\"they are in files\"}\n");
+    EXPECT(&bench, "status\n", "{\"verb\":\"status\",\"argument\":\"\",\"more\":\"\"}\n");
+    bench_close(&bench);
+}
+
 BOTH(a_stale_file_is_replaced_a_live_or_foreign_one_is_not)
 {
     struct bench bench;
