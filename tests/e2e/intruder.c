@@ -18,7 +18,7 @@
 #include "common/sandbox.h"
 #include "common/unix_socket.h"
 #include "enricher/conf.h"
-#include "enricher/confine.h"
+#include "enricher/crew.h"
 #include "enricher/enricher.h"
 #include "enricher/loop_internal.h"
 #include "tests/e2e/tap.h"
@@ -53,25 +53,26 @@ static void become_the_user(void)
 }
 
 /* What the daemon has open when it confines itself, and that. */
+static struct enricher enricher;
+
 static void become_the_enricher(struct intruder *intruder, enum intruder_kind kind)
 {
-    static struct enricher enricher;
     static struct conf conf;
     char source[160], output[128], error[OPTIONS_ERROR_MAX] = "";
     char *argv[] = {(char *)"podkin-enricher", (char *)"--socket", (char *)intruder->node->socket,
         (char *)"--events-socket", (char *)"none", (char *)"--source", source, (char *)"--output", output,
-        NULL};
+        (char *)(kind == INTRUDER_LANE ? "--lanes=2" : "--lanes=1"), NULL};
     int r;
 
     log_init("intruder", LOG_LEVEL_ERROR);
     (void)snprintf(source, sizeof(source), "file:%s", intruder->node->pods);
     (void)snprintf(output, sizeof(output), "%s/out/intruder.json", intruder->node->dir);
-    if (conf_init(&conf, 9, argv, error) < 0) {
+    if (conf_init(&conf, 10, argv, error) < 0) {
         (void)fprintf(stderr, "# intruder: %s\n", error);
         _exit(STATUS_BROKEN);
     }
     r = enricher_init(&enricher, &conf);
-    if (r == 0 && kind == INTRUDER_CONFINED)
+    if (r == 0 && kind != INTRUDER_BARE)
         r = enricher_confine(&enricher);
     if (r < 0)
         break_off("becoming the enricher", r);
@@ -134,6 +135,20 @@ static void attach_patiently(struct intruder *intruder)
         break_off("attaching", r);
 }
 
+struct lane_attempt {
+    attempt_fn *fn;
+    struct intruder *intruder;
+    int result;
+};
+
+static void try_in_lane(void *arg, struct lane *lane)
+{
+    struct lane_attempt *attempt = arg;
+
+    if (lane->of.index == 1)
+        attempt->result = attempt->fn(attempt->intruder) < 0 ? errno : 0;
+}
+
 static void live(const struct node *node, enum intruder_kind kind, attempt_fn *fn, unsigned turn)
 {
     struct intruder intruder = {.node = node, .connection = -1, .fds = {-1, -1, -1, -1, -1}, .turn = turn};
@@ -141,6 +156,12 @@ static void live(const struct node *node, enum intruder_kind kind, attempt_fn *f
     become_the_user();
     become_the_enricher(&intruder, kind);
     attach_patiently(&intruder);
+    if (kind == INTRUDER_LANE) {
+        struct lane_attempt attempt = {.fn = fn, .intruder = &intruder};
+
+        crew_run(enricher.crew, &enricher.lane, try_in_lane, &attempt);
+        _exit(attempt.result);
+    }
     errno = 0;
     _exit(fn(&intruder) < 0 ? errno : 0);
 }
@@ -234,13 +255,29 @@ static void report(const struct attempt_row *row, const char *group)
     tap_report(name);
 }
 
+static bool is_for(enum intruder_kind kind, const struct attempt_row *row)
+{
+    return kind != INTRUDER_LANE || row->needs_landlock;
+}
+
+size_t intruder_count_rows(enum intruder_kind kind, const struct attempt_row *rows, size_t count)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += is_for(kind, &rows[i]);
+    return sum;
+}
+
 void intruder_try_rows(const struct node *node, enum intruder_kind kind, const char *group,
     const struct attempt_row *rows, size_t count)
 {
-    const char *no_filter = kind == INTRUDER_CONFINED ? intruder_no_filter() : NULL;
+    const char *no_filter = kind != INTRUDER_BARE ? intruder_no_filter() : NULL;
     const char *no_landlock = intruder_no_landlock();
 
     for (size_t i = 0; i < count; i++) {
+        if (!is_for(kind, &rows[i]))
+            continue;
         current = &rows[i];
         if (no_filter || (no_landlock && rows[i].needs_landlock)) {
             tap_skip("%s", no_filter ? no_filter : no_landlock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * An enricher that somebody has taken over: a process with its user, with what enricher_init() opens, confined by confine_enricher(), and attached to a running
+ * An enricher that somebody has taken over: a process with its user, with what enricher_init() opens, confined as it confines itself, and attached to a running
  * collector, so that it holds what that collector hands over. Each attempt has a process of its own, as some end it.
  */
 #include <stdbool.h>
@@ -26,6 +26,7 @@ typedef long attempt_fn(struct intruder *intruder);
 enum intruder_kind {
     INTRUDER_BARE,     /* its user and its fds, without the sandbox (--sandbox off) */
     INTRUDER_CONFINED, /* as it runs */
+    INTRUDER_LANE,     /* the same in the thread of another lane, which confines itself */
 };
 
 #define INTRUDER_KILLED  (-1000) /* the kernel ended it: SIGSYS */
@@ -58,9 +59,11 @@ struct attempt_row {
     bool needs_landlock;
 };
 
-/* Tries all of one kind and reports each row: "GROUP: WHAT; stopped by …". */
+/* Tries all of one kind and reports each row: "GROUP: WHAT; stopped by …". INTRUDER_LANE: those that Landlock stops, as it counts by thread. */
 void intruder_try_rows(const struct node *node, enum intruder_kind kind, const char *group,
     const struct attempt_row *rows, size_t count);
+/* How many rows that is. */
+size_t intruder_count_rows(enum intruder_kind kind, const struct attempt_row *rows, size_t count);
 
 /* The tables: intruder_memory.c, intruder_escape.c. */
 extern const struct attempt_row

@@ -253,8 +253,9 @@ int main(void)
         printf("1..0 # SKIP %s\n", missing);
         return 0;
     }
-    tap_plan(
-        intruder_bare_count + intruder_memory_count + intruder_escape_count + intruder_hostile_count + 2);
+    tap_plan(intruder_bare_count + intruder_memory_count + intruder_escape_count +
+             intruder_count_rows(INTRUDER_LANE, intruder_escape_rows, intruder_escape_count) +
+             intruder_hostile_count + 2);
     if (scene_make(&scene, 1) && scene_start_collector(&scene) && map_ring()) {
         intruder_try_rows(
             &scene.node, INTRUDER_BARE, "memory, no sandbox", intruder_bare_rows, intruder_bare_count);
@@ -262,6 +263,8 @@ int main(void)
             &scene.node, INTRUDER_CONFINED, "memory", intruder_memory_rows, intruder_memory_count);
         intruder_try_rows(
             &scene.node, INTRUDER_CONFINED, "reach", intruder_escape_rows, intruder_escape_count);
+        intruder_try_rows(
+            &scene.node, INTRUDER_LANE, "reach, another lane", intruder_escape_rows, intruder_escape_count);
         try_hostile();
         work_honestly();
     }
