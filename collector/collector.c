@@ -20,9 +20,11 @@
 #include "common/log.h"
 #include "common/queue_layout.h"
 
-#define DRAIN_BUDGET     16384 /* records a turn: the rest comes in the next, after a look at the sockets */
-#define QUOTA_LINES      20
-#define MADE_INTERVAL_NS (100 * NS_PER_MS)
+#define DRAIN_BUDGET         16384 /* records a turn: the rest comes in the next, after a look at the sockets */
+#define QUOTA_LINES          20
+#define MADE_INTERVAL_NS     (100 * NS_PER_MS)
+#define ACCEPT_INTERVAL_NS   (1 * NS_PER_MS)
+#define SNAPSHOT_INTERVAL_NS (100 * NS_PER_MS)
 
 /* ---- recording --------------------------------------------------------------------------------------------------- */
 
@@ -255,6 +257,8 @@ static void prepare_consumer(struct collector *c)
         attach_consumer(c);
     else if (begin_snapshot(c) < 0)
         end_consumer(c, "consumer turned away");
+    else
+        c->listen_ns = clock_boot_ns() + SNAPSHOT_INTERVAL_NS;
 }
 
 static void on_handoff(struct collector *c, enum handoff_event event)
@@ -305,13 +309,23 @@ static void on_signal(struct collector *c)
     }
 }
 
+/* C7 */
+static void on_listener(struct collector *c)
+{
+    uint64_t now_ns = clock_boot_ns();
+
+    c->listen_ns = now_ns + ACCEPT_INTERVAL_NS;
+    on_handoff(c, handoff_on_listener(&c->handoff, now_ns));
+}
+
 enum { WAIT_RING, WAIT_SIGNAL, WAIT_LISTENER, WAIT_CONNECTION, WAIT_COUNT };
 
 static int turn(struct collector *c, uint64_t wait_ns)
 {
     struct pollfd fds[WAIT_COUNT] = {[WAIT_RING] = {.fd = probe_fd(c->probe), .events = POLLIN},
         [WAIT_SIGNAL] = {.fd = c->signal_fd, .events = POLLIN},
-        [WAIT_LISTENER] = {.fd = c->handoff.listener, .events = POLLIN},
+        [WAIT_LISTENER] = {.fd = clock_boot_ns() >= c->listen_ns ? c->handoff.listener : -1,
+            .events = POLLIN},
         [WAIT_CONNECTION] = {.fd = c->handoff.connection, .events = POLLIN | POLLRDHUP}};
     const struct timespec timeout = {.tv_nsec = (long)wait_ns};
     int drained;
@@ -325,7 +339,7 @@ static int turn(struct collector *c, uint64_t wait_ns)
     if (fds[WAIT_CONNECTION].revents)
         on_handoff(c, handoff_on_connection(&c->handoff));
     if (fds[WAIT_LISTENER].revents)
-        on_handoff(c, handoff_on_listener(&c->handoff, clock_boot_ns()));
+        on_listener(c);
     on_handoff(c, handoff_on_time(&c->handoff, clock_boot_ns()));
     return drained;
 }
