@@ -23,7 +23,8 @@
 #define DRAIN_BUDGET         16384 /* records a turn: the rest comes in the next, after a look at the sockets */
 #define QUOTA_LINES          20
 #define MADE_INTERVAL_NS     (100 * NS_PER_MS)
-#define ACCEPT_INTERVAL_NS   (1 * NS_PER_MS)
+#define ACCEPT_INTERVAL_NS   (NS_PER_MS / 8)
+#define ACCEPT_BURST         64
 #define SNAPSHOT_INTERVAL_NS (100 * NS_PER_MS)
 
 /* ---- recording --------------------------------------------------------------------------------------------------- */
@@ -242,6 +243,19 @@ static void attach_consumer(struct collector *c)
     say_about_peer(c, line);
 }
 
+/* C7: when it is time, else in a turn to come (go_on_with_consumer()). */
+static void take_snapshot_for_consumer(struct collector *c)
+{
+    uint64_t now_ns = clock_boot_ns();
+
+    drop_snapshot(c);
+    if (now_ns < c->snapshot_ns)
+        return;
+    c->snapshot_ns = now_ns + SNAPSHOT_INTERVAL_NS;
+    if (begin_snapshot(c) < 0)
+        end_consumer(c, "consumer turned away");
+}
+
 /* C4. The consumer of a collector before us may have read on to here, on the page that it had. */
 static void prepare_consumer(struct collector *c)
 {
@@ -255,10 +269,8 @@ static void prepare_consumer(struct collector *c)
     }
     if (c->snapshot_done && c->attach_count == 0 && c->intake.refused_count == c->refused_before_snapshot)
         attach_consumer(c);
-    else if (begin_snapshot(c) < 0)
-        end_consumer(c, "consumer turned away");
     else
-        c->listen_ns = clock_boot_ns() + SNAPSHOT_INTERVAL_NS;
+        take_snapshot_for_consumer(c);
 }
 
 static void on_handoff(struct collector *c, enum handoff_event event)
@@ -284,9 +296,11 @@ static void go_on_with_consumer(struct collector *c)
         end_consumer(c, "consumer cut off: it wrote a release position that cannot be");
         return;
     }
-    if (c->handoff.state != HANDOFF_PREPARING || !c->snapshot || c->snapshot_done)
+    if (c->handoff.state != HANDOFF_PREPARING || c->snapshot_done)
         return;
-    if (step_snapshot(c) < 0)
+    if (!c->snapshot)
+        take_snapshot_for_consumer(c);
+    else if (step_snapshot(c) < 0)
         end_consumer(c, "consumer turned away");
     else if (c->snapshot_done)
         attach_consumer(c);
@@ -314,7 +328,9 @@ static void on_listener(struct collector *c)
 {
     uint64_t now_ns = clock_boot_ns();
 
-    c->listen_ns = now_ns + ACCEPT_INTERVAL_NS;
+    if (c->listen_ns + ACCEPT_BURST * ACCEPT_INTERVAL_NS < now_ns)
+        c->listen_ns = now_ns - ACCEPT_BURST * ACCEPT_INTERVAL_NS;
+    c->listen_ns += ACCEPT_INTERVAL_NS;
     on_handoff(c, handoff_on_listener(&c->handoff, now_ns));
 }
 

@@ -13,7 +13,7 @@
  * C4  a consumer gets a snapshot of its own; the first one the one from the start, if nothing was refused since
  * C5  the next consumer goes on at the last head that was accepted, on a page and with a bell that its predecessor does not have
  * C6  a kill at any moment, and the next collector goes on (resume.h): where a service manager keeps what is open
- * C7  a peer that comes again and again costs at most an accept a millisecond, and a snapshot every 100 ms
+ * C7  a peer that comes again and again costs at most eight accepts a millisecond, and a snapshot every 100 ms
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,10 +58,11 @@ struct collector {
     uint64_t refused_before_snapshot;
 
     uint64_t attach_count;
-    uint64_t listen_ns; /* until then the listener is not looked at */
-    bool cursor_used;   /* the cursor page was given away and not renewed since */
-    uint64_t nap_ns;    /* the last wait for records */
-    uint64_t made_ns;   /* when the programs' own count was last looked at */
+    uint64_t snapshot_ns; /* until then none is begun for a consumer */
+    uint64_t listen_ns;   /* until then the listener is not looked at */
+    bool cursor_used;     /* the cursor page was given away and not renewed since */
+    uint64_t nap_ns;      /* the last wait for records */
+    uint64_t made_ns;     /* when the programs' own count was last looked at */
     uint64_t malformed_said;
     bool stop;
     struct quota quota;

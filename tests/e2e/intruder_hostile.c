@@ -361,7 +361,7 @@ const struct hostile_row intruder_hostile_rows[] = {
     {"fds with the greeting", "H2: no room for them", hostile_pass_fds, ONCE},
     {"a greeting and away, again and again", "H1", hostile_say_all, ONCE},
     {"two greetings", "H3: the end after one", hostile_say_twice, ONCE},
-    {"a flood of connections", "C7: one a millisecond", hostile_knock, ONCE},
+    {"a flood of connections", "C7: eight a millisecond", hostile_knock, ONCE},
     {"64 silent connections", "H4, a second for the greeting", hostile_crowd, ONCE},
     {"asking and never reading the answer", "H1: nothing waits for it", hostile_never_reads, ONCE},
     {"attaching again and again", "C7: a snapshot every 100 ms, in steps between drains", hostile_reattach,
