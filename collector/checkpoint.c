@@ -62,6 +62,7 @@ static int map(struct checkpoint *checkpoint, unsigned row_count)
 
     if (r < 0)
         return r;
+    assert(base && row_count > 0);
     checkpoint->page = base;
     checkpoint->rows = (void *)((uint8_t *)base + ROWS_OFFSET);
     checkpoint->row_count = row_count;
@@ -89,6 +90,7 @@ int checkpoint_new(struct checkpoint **ret, const struct checkpoint_identity *id
         checkpoint_close(checkpoint);
         return r;
     }
+    assert(checkpoint->page);
     checkpoint->page->magic = CHECKPOINT_MAGIC;
     checkpoint->page->version = CHECKPOINT_VERSION;
     checkpoint->page->row_count = row_count;

@@ -18,7 +18,7 @@
 
 #define FDS_MAX       2048
 #define MESSAGE_BYTES 512
-#define HIGH_FD       FDS_MAX + 16 /* out of the way of those that are passed */
+#define HIGH_FD       (FDS_MAX + 16) /* out of the way of those that are passed */
 
 struct held {
     int fd;

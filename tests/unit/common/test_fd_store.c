@@ -16,7 +16,7 @@
 #include "common/fd.h"
 #include "common/unix_socket.h"
 
-static struct notify notify = NOTIFY_EMPTY;
+static struct notify notify = NOTIFY_EMPTY, nobody = NOTIFY_EMPTY;
 static struct fd_store store;
 static int manager = -1;
 
@@ -95,7 +95,7 @@ static int look_at_four(void)
     uint64_t number = 0;
     int fd;
 
-    if (fd_store_take(&store, &(struct notify){.fd = -1}) != 0 || store.count != 4)
+    if (fd_store_take(&store, &nobody) != 0 || store.count != 4)
         return 1;
     if (getenv("LISTEN_FDS") || getenv("LISTEN_PID") || getenv("LISTEN_FDNAMES"))
         return 2;
@@ -118,7 +118,7 @@ Test(fd_store, what_is_handed_over_is_found_by_name_and_the_greatest_number_and_
 
 static int look_for_nothing(void)
 {
-    return fd_store_take(&store, &(struct notify){.fd = -1}) != 0 || store.count != 0 ||
+    return fd_store_take(&store, &nobody) != 0 || store.count != 0 ||
            fcntl(3, F_GETFD) < 0;
 }
 
@@ -130,7 +130,7 @@ Test(fd_store, what_is_another_process_s_is_not_touched)
 static int look_for_refusal(void)
 {
     (void)setenv("LISTEN_FDS", "3x", 1);
-    return fd_store_take(&store, &(struct notify){.fd = -1}) != -EINVAL || store.count != 0;
+    return fd_store_take(&store, &nobody) != -EINVAL || store.count != 0;
 }
 
 Test(fd_store, numbers_that_are_none_are_refused)
@@ -140,7 +140,7 @@ Test(fd_store, numbers_that_are_none_are_refused)
 
 static int look_at_more_fds_than_names(void)
 {
-    return fd_store_take(&store, &(struct notify){.fd = -1}) != 0 || store.count != 3 ||
+    return fd_store_take(&store, &nobody) != 0 || store.count != 3 ||
            fd_store_use(&store, "ring") != 3;
 }
 
