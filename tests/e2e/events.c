@@ -162,6 +162,8 @@ static void take_line(struct events *events, const char *line, size_t size, uint
     event->signal = get(p, body, "signal");
     event->status = (uint32_t)get_number(body, "status");
     take_process(p, event, event->type == EVENT_POD_UPDATE ? body : json_object_get(body, "process"));
+    if (event->type == EVENT_LOST)
+        event->reason = get(p, body, "where");
     event->corrected = (uint32_t)get_number(body, "events");
     take_parent(p, event, json_object_get(body, "parent"));
     json_decref(whole);

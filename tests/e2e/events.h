@@ -20,7 +20,7 @@ enum event_type {
     EVENT_TYPE_COUNT
 };
 
-/* A pod_update has what it tells where an event has its process. Strings are interned: "" when absent, comparable by ==. */
+/* A pod_update has what it tells where an event has its process; the reason of a lost event is where. Strings are interned: "" when absent, comparable by ==. */
 struct event {
     enum event_type type;
     const char *id, *exec_id, *parent_exec_id; /* of .process */

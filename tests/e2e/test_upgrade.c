@@ -8,11 +8,13 @@
  * PODKIN_E2E_KILLS=N, PODKIN_E2E_SEED=N: how many random kills there are and where they begin.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "tests/e2e/scene.h"
 #include "tests/support/service_manager.h"
 
@@ -233,6 +235,90 @@ static void killed_with_policy_and_enricher(void)
     kill_in_turn(true, exec_policy());
 }
 
+/* Copies the policy, under another name. */
+static bool write_policy(const char *to, const char *name)
+{
+    CLEANUP_FILE FILE *from = fopen(exec_policy(), "re");
+    CLEANUP_FILE FILE *file = fopen(to, "we");
+    char line[256];
+
+    while (from && file && fgets(line, sizeof(line), from)) {
+        if (strstr(line, "name: exec-raw"))
+            (void)fprintf(file, "  name: %s\n", name);
+        else
+            (void)fputs(line, file);
+    }
+    return tap_expect(from && file, "writing %s", to);
+}
+
+/* What a reload brings is kept as well, and what it takes away is not. */
+static void killed_after_reload(void)
+{
+    struct test_container *container;
+    unsigned count = 500;
+    char path[128];
+
+    if (!scene_make(&scene, 1) || !node_add_manager(&scene.node))
+        return scene_end(&scene);
+    (void)snprintf(path, sizeof(path), "%s/policy.yaml", scene.node.dir);
+    collector_options[0] = "--policy";
+    collector_options[1] = path;
+    collector_options[2] = NULL;
+    if (!write_policy(path, "before") || !start_collector())
+        return scene_end(&scene);
+    scene_reveal(&scene);
+    container = scene_container(&scene, 0);
+    if (scene_start_enricher(&scene, NULL)) {
+        (void)workload_run(container, vfork_some, &count);
+        (void)write_policy(path, "after");
+        (void)kill(scene.node.collector, SIGHUP);
+        tap_expect(node_wait_log(scene.node.collector_log, "1 loaded, 1 unloaded", 10000),
+            "the policy was not read anew");
+        tap_expect_equal(service_manager_count(scene.node.manager, "hook-"), 1, "hooks that are kept");
+        (void)node_stop_collector(&scene.node, SIGKILL);
+        (void)workload_run(container, vfork_some, &count);
+        if (start_collector())
+            expect_nothing_missing(0, true);
+    }
+    (void)unlink(path);
+    scene_end(&scene);
+}
+
+/* The ring buffer fills while nobody reads: what it refused is told, and nothing is missing beside. */
+static void ring_fills(void)
+{
+    unsigned count = 3000, told = 0;
+    struct test_container *container;
+
+    if (!scene_make(&scene, 1) || !node_add_manager(&scene.node))
+        return scene_end(&scene);
+    collector_options[0] = "--ring-size";
+    collector_options[1] = "256K";
+    collector_options[2] = NULL;
+    scene_reveal(&scene);
+    if (start_collector() && scene_start_enricher(&scene, NULL)) {
+        container = scene_container(&scene, 0);
+        (void)node_stop_collector(&scene.node, SIGKILL);
+        (void)workload_run(container, vfork_some, &count);
+        (void)start_collector();
+        (void)node_stop_collector(&scene.node, SIGKILL); /* right after it has seen them */
+        (void)start_collector();
+        node_sleep_ms(8000); /* what is missing without an account is said after a while */
+        events_read(&scene.events);
+        for (size_t i = 0; i < scene.events.count; i++) {
+            const struct event *event = &scene.events.list[i];
+
+            told += event->type == EVENT_LOST;
+            if (event->type == EVENT_LOST)
+                tap_expect(
+                    strcmp(event->reason, "unexplained") != 0, "something is missing and nobody said so");
+        }
+        tap_expect(told > 0, "nothing was told to be lost");
+        tap_expect(events_count(&scene.events, container, -1) < oracle_total(container), "nothing was lost");
+    }
+    scene_end(&scene);
+}
+
 /* What was kept is not whole: one line, and all begins anew. */
 static void state_missing(void)
 {
@@ -335,6 +421,8 @@ int main(int argc, char **argv)
         {"nor does it with a policy", killed_with_policy},
         {"collector and enricher killed at the same time lose nothing", killed_with_enricher},
         {"nor do they with a policy", killed_with_policy_and_enricher},
+        {"what a reload brought goes on when the collector is killed", killed_after_reload},
+        {"what the ring buffer refuses while nobody reads is told", ring_fills},
         {"what is kept and not whole is said, and everything begins anew", state_missing},
         {"a unit that is stopped leaves nothing behind", unit_stopped},
         {"whoever is killed, and whenever, nothing is lost", killed_at_random},
