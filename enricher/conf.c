@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/unix_socket.h"
+#include "enricher/compressor.h"
 #include "enricher/kubeconfig.h"
 #include "enricher/loop.h"
 #include "enricher/metrics.h"
@@ -19,6 +20,7 @@
 
 static const char *const loop_choices[] = {"auto", "uring", "epoll", NULL};
 static const char *const format_choices[] = {"full", "normalised", NULL};
+static const char *const compress_choices[] = {"none", "zstd", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
 /* The one list of options; `c` may be a dummy where only names and help are wanted. */
@@ -62,6 +64,9 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"output-rotate-age", OPTION_DURATION, &c->rotate_age_ns, "DURATION",
             "start a new file when this one is so old, 0: never (default 0)", NULL, 0,
             366 * 24 * 3600 * NS_PER_SEC},
+        {"compress", OPTION_CHOICE, &c->compress, "none|zstd",
+            "earlier files but the latest are compressed: FILE.2.zst … (default none)", compress_choices, 0,
+            0},
         {"output-rotate-keep", OPTION_COUNT, &c->rotate_keep, "N", "how many earlier files stay (default 5)",
             NULL, 0, 1000},
         {"events-socket", OPTION_STRING, &c->events_socket, "PATH",
@@ -206,6 +211,10 @@ static int check_together(const struct conf *conf, char error[OPTIONS_ERROR_MAX]
 
     if (r < 0)
         return r;
+    if (conf->compress && !compressor_is_available()) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "--compress: this podkin-enricher was built without zstd");
+        return -EINVAL;
+    }
     if (conf->lanes > 1 && conf->output_path && !strcmp(conf->output_path, "-")) {
         (void)snprintf(error, OPTIONS_ERROR_MAX,
             "--lanes %llu: expected a file for --output, as each lane writes one of its own",
@@ -248,6 +257,7 @@ static void derive(struct conf *conf)
     conf->output.sections = conf->format == CONF_FORMAT_NORMALISED;
     conf->output.rotate_bytes = conf->rotate_bytes;
     conf->output.rotate_age_ns = conf->rotate_age_ns;
+    conf->output.compress = conf->compress != 0;
     conf->output.rotate_keep = (unsigned)conf->rotate_keep;
     conf->tls = (struct source_tls){
         conf->token_file, conf->ca_file, conf->client_cert, conf->client_key, conf->insecure};

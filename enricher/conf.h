@@ -23,8 +23,9 @@ struct conf {
     char *socket, *config, *events_socket, *metrics_listen, *output_path, *node_name;
     char *token_file, *ca_file, *client_cert, *client_key;
     struct option_list sources;
-    int loop;   /* enum loop_kind */
-    int format; /* enum conf_format */
+    int loop;     /* enum loop_kind */
+    int format;   /* enum conf_format */
+    int compress; /* 0: not */
     int log_level;
     bool own_events, own_fields, annotations, insecure;
     bool action_check, action_help, action_version;

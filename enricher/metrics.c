@@ -187,6 +187,10 @@ static void put_output(struct text *out, const struct lane_sum *sum)
     put_counter(out, "output_lines_total", "composed", state.lines);
     put_counter(out, "output_bytes_total", "composed", state.bytes);
     put_counter(out, "output_rotations_total", "files put aside", state.rotations);
+    put_counter(
+        out, "output_files_compressed_total", "files put aside and compressed", state.files_compressed);
+    put_counter(out, "output_compress_failures_total",
+        "files that could not be compressed, and stay as they are", state.compress_failures);
     put_counter(out, "output_write_errors_total", "writes that failed and were repeated", state.write_errors);
     put_gauge(out, "output_failing", "1 while the output cannot be written", state.last_error != 0);
     put_gauge(out, "viewers", "connected", state.viewers);

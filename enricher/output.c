@@ -52,9 +52,9 @@ struct output {
     bool file_wanted;      /* a section is due, so that the sink can turn to another file */
     uint64_t file_full_at; /* the same when so many bytes are committed; UINT64_MAX: never */
     uint64_t rotate_bytes;
-    uint64_t file_at;      /* bytes committed before the latest file */
-    bool flush_wanted;     /* what the current block holds is to be written, full or not */
-    size_t run_end;        /* of the run that the sink has: in the oldest block */
+    uint64_t file_at;  /* bytes committed before the latest file */
+    bool flush_wanted; /* what the current block holds is to be written, full or not */
+    size_t run_end;    /* of the run that the sink has: in the oldest block */
     uint64_t run_last_line;
     unsigned run_notes_end;
     struct histogram latency;
@@ -381,6 +381,8 @@ void output_get_state(const struct output *output, struct output_state *ret)
         .lines = output->lines,
         .bytes = output->bytes,
         .rotations = sink->rotations,
+        .files_compressed = sink->aside.compressed,
+        .compress_failures = sink->aside.failures,
         .write_errors = sink->write_errors,
         .viewers = output->viewers.count,
         .viewers_cut = output->viewers.cut,
@@ -399,6 +401,7 @@ static int open_sink(struct output *output, const struct output_options *options
         .rotate_bytes = options->rotate_bytes,
         .rotate_age_ns = options->rotate_age_ns,
         .rotate_keep = options->rotate_keep,
+        .compress = options->compress,
         .mode = options->file_mode,
         .due = options->sections ? on_file_due : NULL,
     };

@@ -33,6 +33,7 @@ struct output_options {
     uint64_t rotate_bytes;        /* default 64 MiB; 0: never */
     uint64_t rotate_age_ns;       /* default 0: never */
     unsigned rotate_keep;         /* FILE.1 … FILE.N, default 5 */
+    bool compress;                /* FILE.2 and older (aside.h); default: not */
     unsigned file_mode;           /* default 0600 */
     uint64_t viewer_buffer_bytes; /* default 4 MiB each; never less than SINK_VIEWER_BUFFER_MIN */
     unsigned max_viewers;         /* default 16 */
@@ -87,6 +88,7 @@ bool output_has_viewers(const struct output *output);
 const struct histogram *output_latency(const struct output *output);
 
 struct output_state {
+    uint64_t files_compressed, compress_failures;
     uint64_t lines, bytes, rotations, write_errors, viewers, viewers_cut;
     int last_error; /* errno of the write that is being retried, 0: fine */
 };

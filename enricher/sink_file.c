@@ -16,7 +16,6 @@
 
 #define BACKOFF_FIRST_NS (10 * NS_PER_MS)
 #define BACKOFF_MAX_NS   NS_PER_SEC
-#define NAME_SUFFIX_MAX  sizeof(".4294967295")
 
 /* ---- the file ------------------------------------------------------------------------------------- */
 
@@ -136,16 +135,9 @@ static int reopen_now(struct sink_file *sink, int extra_flags)
 
 /* ---- rotation ------------------------------------------------------------------------------------- */
 
-static const char *name_of(const struct sink_file *sink, char *name, unsigned number)
-{
-    (void)snprintf(name, strlen(sink->path) + NAME_SUFFIX_MAX, "%s.%u", sink->path, number);
-    return name;
-}
-
 /* Makes the path free. Nothing to do when somebody else has already put the file aside. */
 static int put_aside(struct sink_file *sink)
 {
-    unsigned keep = sink->options.rotate_keep;
     struct stat ours, there;
 
     if (fstat(sink->fd, &ours) < 0)
@@ -154,16 +146,7 @@ static int put_aside(struct sink_file *sink)
         return errno == ENOENT ? 0 : -errno;
     if (ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
         return 0;
-    if (keep == 0)
-        return unlink(sink->path) < 0 ? -errno : 0;
-    /* Not left to rename(): ext4 takes one that replaces a file for a way of saving it, and writes the whole to the disk on the spot. */
-    if (unlink(name_of(sink, sink->older_name, keep)) < 0 && errno != ENOENT)
-        return -errno;
-    for (unsigned i = keep; i > 1; i--)
-        if (rename(name_of(sink, sink->newer_name, i - 1), name_of(sink, sink->older_name, i)) < 0 &&
-            errno != ENOENT)
-            return -errno;
-    return rename(sink->path, name_of(sink, sink->older_name, 1)) < 0 ? -errno : 0;
+    return aside_put(&sink->aside);
 }
 
 /* On failure the file goes on growing and the next attempt comes an eighth later: a file too large or too old is
@@ -187,10 +170,12 @@ static void rotate(struct sink_file *sink)
     r = put_aside(sink);
     if (r == 0)
         r = reopen_now(sink, O_EXCL);
-    if (r == 0)
+    if (r == 0) {
         sink->rotations++;
-    else
+        aside_compress(&sink->aside);
+    } else {
         put_off(sink);
+    }
     sink->rotate_error = -r;
 }
 
@@ -422,19 +407,19 @@ void sink_file_cancel(struct sink_file *sink)
 
 static int open_first(struct sink_file *sink)
 {
-    size_t room;
-    int fd;
+    int fd, r;
 
     if (!sink->options.path) {
         fd = fcntl(sink->options.fd, F_DUPFD_CLOEXEC, 0);
         return fd < 0 ? -errno : adopt(sink, fd);
     }
-    room = strlen(sink->options.path) + NAME_SUFFIX_MAX;
     sink->path = strdup(sink->options.path);
-    sink->older_name = malloc(room);
-    sink->newer_name = malloc(room);
-    if (!sink->path || !sink->older_name || !sink->newer_name)
+    if (!sink->path)
         return -ENOMEM;
+    r = aside_init(&sink->aside, sink->loop, sink->path, sink->options.rotate_keep, sink->options.mode,
+        sink->options.compress);
+    if (r < 0)
+        return r;
     fd = open_path(sink->path, 0, sink->options.mode);
     return fd < 0 ? fd : adopt(sink, fd);
 }
@@ -470,8 +455,7 @@ void sink_file_deinit(struct sink_file *sink)
     loop_timer_disarm(sink->loop, &sink->age);
     if (sink->fd >= 0)
         (void)close(sink->fd);
+    aside_deinit(&sink->aside);
     free(sink->path);
-    free(sink->older_name);
-    free(sink->newer_name);
     *sink = (struct sink_file){.fd = -1};
 }

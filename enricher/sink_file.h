@@ -10,7 +10,7 @@
  * F2  a file begins and ends at a line's edge, whenever it is rotated or reopened, however full the disk
  *     is
  * F3  rotation never loses a file that it was told to keep: FILE.i becomes FILE.(i+1) by rename(2) only,
- *     from the oldest on
+ *     from the oldest on (aside.h)
  *
  * Symbolic links are not followed at the last component. Renames are made in the loop's thread: a handful
  * every rotate_bytes.
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "enricher/aside.h"
 #include "enricher/loop.h"
 #include "enricher/write_pace.h"
 
@@ -30,6 +31,7 @@ struct sink_file_options {
         rotate_age_ns; /* since the file was made, as far as its file system tells; 0: never. An empty one stays */
     unsigned rotate_keep; /* 0: the full file is removed */
     unsigned mode;
+    bool compress; /* aside.h */
     /* NULL: a file may begin with any line. Else only where sink_file_begin() is called; called with `arg` when that is wanted: the file is too old, or the path is
      * to be opened again. */
     void (*due)(void *arg);
@@ -37,7 +39,8 @@ struct sink_file_options {
 
 struct sink_file {
     struct loop *loop;
-    char *path, *older_name, *newer_name; /* the latter two: room for PATH.4294967295 */
+    char *path;
+    struct aside aside;
     struct sink_file_options options;
     int fd;
     bool regular;

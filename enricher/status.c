@@ -242,6 +242,8 @@ static void put_output(struct text *out, const struct enricher *e, const struct 
     put_u64(out, "lines", state.lines);
     put_u64(out, "bytes", state.bytes);
     put_u64(out, "rotations", state.rotations);
+    put_u64(out, "files_compressed", state.files_compressed);
+    put_u64(out, "compress_failures", state.compress_failures);
     put_u64(out, "write_errors", state.write_errors);
     put_u64(out, "viewers", state.viewers);
     put_u64(out, "viewers_cut", state.viewers_cut);

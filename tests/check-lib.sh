@@ -4,9 +4,9 @@
 # system that has nothing but its base and git. The caller sets `tree` to the root of the source tree.
 
 packages_build='gcc libc6-dev meson ninja-build pkg-config clang llvm bpftool libbpf-dev libelf-dev liburing-dev libjansson-dev
-    libcurl4-openssl-dev libyaml-dev zlib1g-dev libseccomp-dev libssl-dev'
+    libcurl4-openssl-dev libyaml-dev zlib1g-dev libseccomp-dev libssl-dev libzstd-dev'
 packages_test='libcriterion-dev libclang-rt-dev clang-format clang-tidy shellcheck openssl curl
-    libnghttp2-dev runc'
+    libnghttp2-dev runc zstd'
 packages_package='dpkg-dev lintian mandoc'
 packages_vm='mmdebstrap qemu-system-x86 e2fsprogs cpio xz-utils'
 packages_nginx='libcrypt1 libpcre2-8-0 libssl3 zlib1g'

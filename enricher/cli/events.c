@@ -307,7 +307,7 @@ static void run(struct events *events)
         } else if (got == 0 || !events->options.file) {
             at_end(events);
         } else {
-            log_error("cannot read %s: %s", events->options.file, strerror((int)-got));
+            log_error("cannot read %s: %s", events->options.file, input_error(got));
             events->failed = events->ended = true;
         }
     }

@@ -127,7 +127,7 @@ static void read_file(struct expand *expand, const char *file)
     while (!expand->ended && (got = input_fill(&expand->input)) > 0)
         take_lines(expand);
     if (!expand->ended && got < 0) {
-        log_error("cannot read %s: %s", file, strerror((int)-got));
+        log_error("cannot read %s: %s", file, input_error(got));
         expand->failed = true;
     }
     if (!expand->ended && input_last(&expand->input, &rest)) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "common/cleanup.h"
 #include "enricher/cli/line.h"
+#include "enricher/cli/unzstd.h"
 
 #define READ_BYTES       ((size_t)256 * 1024)
 #define ROTATED_MAX      100 /* FILE.1 … FILE.100 are looked at */
@@ -24,6 +25,7 @@ void input_deinit(struct input *input)
     if (input->fd >= 0)
         (void)close(input->fd);
     free(input->buffer);
+    (void)unzstd_free(input->unzstd);
     *input = (struct input){.fd = -1};
 }
 
@@ -32,6 +34,8 @@ void input_replace(struct input *input, int fd, bool keep_partial)
     if (input->fd >= 0)
         (void)close(input->fd);
     input->fd = fd;
+    input->looked = false;
+    input->unzstd = unzstd_free(input->unzstd);
     if (!keep_partial) {
         input->start = input->end = input->scanned = 0;
         input->skipping = false;
@@ -62,6 +66,38 @@ static int make_room(struct input *input)
     return 0;
 }
 
+const char *input_error(ssize_t r)
+{
+    switch (r) {
+    case -EILSEQ:
+        return "its zstd compression is damaged, or ends too early";
+    case -EOPNOTSUPP:
+        return "it is compressed with zstd, without which this podkin was built";
+    default:
+        return strerror((int)-r);
+    }
+}
+
+/* As read(2). */
+static ssize_t read_some(struct input *input, char *to)
+{
+    ssize_t got = input->unzstd ? unzstd_read(input->unzstd, input->fd, to, READ_BYTES)
+                                : read(input->fd, to, READ_BYTES);
+    int r;
+
+    if (got <= 0 || input->looked)
+        return got;
+    input->looked = true;
+    if (!unzstd_recognise(to, (size_t)got))
+        return got;
+    r = unzstd_new(&input->unzstd, to, (size_t)got);
+    if (r < 0) {
+        errno = -r;
+        return -1;
+    }
+    return unzstd_read(input->unzstd, input->fd, to, READ_BYTES);
+}
+
 ssize_t input_fill(struct input *input)
 {
     ssize_t got;
@@ -75,7 +111,7 @@ ssize_t input_fill(struct input *input)
     if (r)
         return r;
     do {
-        got = read(input->fd, input->buffer + input->end, READ_BYTES);
+        got = read_some(input, input->buffer + input->end);
     } while (got < 0 && errno == EINTR);
     if (got < 0)
         return -errno;

@@ -10,8 +10,12 @@
 #include <sys/types.h>
 #include "enricher/cli/json_pull.h"
 
+struct unzstd;
+
 struct input {
-    int fd; /* owned; -1: closed */
+    int fd;                /* owned; -1: closed */
+    bool looked;           /* at its first bytes */
+    struct unzstd *unzstd; /* it is compressed; NULL: it is not */
     char *buffer;
     size_t start, end, capacity;
     size_t scanned;    /* [start, scanned) holds no newline */
@@ -23,8 +27,10 @@ void input_init(struct input *input, int fd); /* takes fd */
 void input_deinit(struct input *input);
 /* Another fd for the same stream of lines: what is left of a line is dropped (a new connection) or kept (the file's successor). Takes fd. */
 void input_replace(struct input *input, int fd, bool keep_partial);
-/* Reads once. Bytes, 0 at the end, or negative errno. */
+/* Reads once; what is compressed with zstd (unzstd.h) is known by its first bytes. Bytes, 0 at the end, or negative errno. */
 ssize_t input_fill(struct input *input);
+/* What a negative errno of input_fill() means. */
+const char *input_error(ssize_t r);
 /* The next whole line that was read, without its newline; borrowed until the next call on this input. false: read more. */
 bool input_next(struct input *input, struct slice *ret);
 /* At the end: a last line without newline. */

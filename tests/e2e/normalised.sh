@@ -40,7 +40,7 @@ until_true() {
 start_enricher() {
     : >"$dir/enricher"
     "$enricher" --config /dev/null --socket "$dir/c.sock" --events-socket "$dir/e.sock" --node-name n --output "$dir/log" \
-        --output-rotate-size 60K --output-rotate-keep 500 --format normalised 2>>"$dir/enricher" &
+        --output-rotate-size 60K --output-rotate-keep 1000 --format normalised --compress "$compress" 2>>"$dir/enricher" &
     enricher_pid=$!
     until_true grep -q attached "$dir/enricher"
 }
@@ -58,7 +58,7 @@ count() {
 
 # files: all that were written, the oldest first.
 files() {
-    find "$dir" -name 'log*' | sed 's/\(.*\/log\)\.\{0,1\}/& /' | sort -k2,2nr | sed 's/ //' | awk '$0 ~ /\.$/ { next } { print }'
+    find "$dir" -maxdepth 1 -name 'log*' ! -name '*.part' | sed 's/.*\/log\.\{0,1\}//' | sort -t. -k1,1nr | sed "s|^.|.&|; s|^|$dir/log|"
 }
 
 expand_all() {
@@ -69,6 +69,8 @@ expand_all() {
 }
 last_is_there() { expand_all && grep -q "\"podkin-normalised-$1\"" "$dir/expanded"; }
 
+compress=none
+"$enricher" --config /dev/null --compress zstd --check >"$dir/out" 2>&1 && compress=zstd
 "$collector" --config /dev/null --peer-user root --socket "$dir/c.sock" --record "$dir/recording" 2>"$dir/collector" &
 collector_pid=$!
 until_true grep -q ready: "$dir/collector"
@@ -118,6 +120,13 @@ told $? 'podkin events reads the chain'
 # shellcheck disable=SC2046
 "$cli" events --color always --time utc $(files) >"$dir/shown" && "$cli" events --color always --time utc "$dir/expanded" | cmp -s - "$dir/shown"
 told $? 'and shows the same as of full lines'
+if [ $compress = zstd ]; then
+    [ "$(files | grep -c 'zst$')" -gt 3 ]
+    told $? 'the earlier ones are compressed' "$(files)"
+else
+    grep -q 'built without zstd' "$dir/out"
+    told $? 'without libzstd --compress says so' "$(cat "$dir/out")"
+fi
 [ $(($(files | tr '\n' '\0' | xargs -0 cat | wc -c) * 4)) -lt "$(($(wc -c <"$dir/expanded") * 3))" ]
 told $? 'it is less than three quarters of that'
 
