@@ -13,10 +13,12 @@
 #include "common/fd.h"
 #include "common/unix_socket.h"
 
-#define FIRST_FD    3
-#define FDS_MAX     8192
-#define NAME_MAX_   255
-#define PATIENCE_MS 5000 /* a manager whose queue of messages is full */
+#define FIRST_FD  3
+#define FDS_MAX   8192
+#define NAME_MAX_ 255
+
+/* For a manager whose queue of messages is full. ppoll(2): the one that the collector may call when it is confined. */
+static const struct timespec patience = {.tv_sec = 5};
 
 /* A decimal number and nothing else. */
 static bool read_number(const char *text, uint64_t max, uint64_t *ret)
@@ -142,7 +144,7 @@ static int tell(struct fd_store *store, const char *message, const int *fds, siz
         return 0;
     do
         r = unix_send(store->notify->fd, message, strlen(message), fds, count);
-    while (r == -EAGAIN && poll(&poll_fd, 1, PATIENCE_MS) == 1);
+    while (r == -EAGAIN && ppoll(&poll_fd, 1, &patience, NULL) == 1);
     if (r < 0 && store->error == 0)
         store->error = r;
     return r;
@@ -174,7 +176,7 @@ int fd_store_wait(struct fd_store *store)
     (void)close(ends[1]);
     poll_fd.fd = ends[0];
     if (r == 0)
-        r = poll(&poll_fd, 1, PATIENCE_MS) == 1 ? 0 : -ETIMEDOUT;
+        r = ppoll(&poll_fd, 1, &patience, NULL) == 1 ? 0 : -ETIMEDOUT;
     (void)close(ends[0]);
     return r;
 }

@@ -349,6 +349,27 @@ static void state_missing(void)
     scene_end(&scene);
 }
 
+/* Maps of another form: new ones, and what the old ring buffer has still comes. */
+static void maps_do_not_fit(void)
+{
+    struct test_container *container;
+    unsigned count = 500;
+
+    if (!begin(1, exec_policy()))
+        return scene_end(&scene);
+    container = scene_container(&scene, 0);
+    (void)workload_run(container, vfork_some, &count);
+    (void)node_stop_collector(&scene.node, SIGKILL);
+    tap_expect(service_manager_drop(scene.node.manager, "process-states"), "no map was kept");
+    (void)workload_run(container, vfork_some, &count); /* with nobody there */
+    if (start_collector()) {
+        tap_expect(node_log_contains(scene.node.collector_log, "has another form"), "nothing was said");
+        (void)workload_run(container, vfork_some, &count);
+        expect_nothing_missing(0, true);
+    }
+    scene_end(&scene);
+}
+
 /* Stopped, as the unit is: the manager lets go of everything, and nothing of us is left in the kernel. */
 static void unit_stopped(void)
 {
@@ -424,6 +445,7 @@ int main(int argc, char **argv)
         {"what a reload brought goes on when the collector is killed", killed_after_reload},
         {"what the ring buffer refuses while nobody reads is told", ring_fills},
         {"what is kept and not whole is said, and everything begins anew", state_missing},
+        {"maps that do not fit are made anew, and the old ring buffer is read to its end", maps_do_not_fit},
         {"a unit that is stopped leaves nothing behind", unit_stopped},
         {"whoever is killed, and whenever, nothing is lost", killed_at_random},
     };
