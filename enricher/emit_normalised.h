@@ -18,8 +18,8 @@
 #include "enricher/emit.h"
 
 #define NORMALISED_FORMAT          1
-#define NORMALISED_DEFINITIONS_MAX 262144
-#define NORMALISED_BYTES_MAX       (UINT64_C(64) << 20)
+#define NORMALISED_DEFINITIONS_MAX 524288
+#define NORMALISED_BYTES_MAX       (UINT64_C(128) << 20)
 
 struct normaliser *normaliser_new(void); /* NULL when memory is short */
 struct normaliser *normaliser_free(struct normaliser *normaliser);

@@ -113,7 +113,7 @@ static void read_file(struct expand *expand, const char *file)
 {
     int fd = open_file(file);
     struct slice rest;
-    ssize_t got;
+    ssize_t got = 0;
 
     expand->file = file;
     if (fd < 0) {

@@ -17,8 +17,8 @@
 #include "common/text.h"
 #include "enricher/cli/json_pull.h"
 
-#define EXPANDER_DEFINITIONS_MAX 300000 /* of emit_normalised.h, and the few beyond */
-#define EXPANDER_BYTES_MAX       ((size_t)128 << 20)
+#define EXPANDER_DEFINITIONS_MAX 600000 /* of emit_normalised.h, and the few beyond */
+#define EXPANDER_BYTES_MAX       ((size_t)256 << 20)
 #define EXPANDER_WHY_MAX         160
 
 struct expander_definition;

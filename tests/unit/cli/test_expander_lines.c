@@ -158,7 +158,7 @@ Test(expander_lines, what_is_wrong_is_said_and_changes_nothing)
         {IMAGE, "1 is defined already"},
         {"{\"define_image\":{\"ref\":0,\"members\":{}}}", "a definition without ref and members"},
         {"{\"define_image\":{\"ref\":9,\"members\":[]}}", "a definition without ref and members"},
-        {"{\"define_image\":{\"ref\":300000,\"members\":{}}}", "too much is defined in one section"},
+        {"{\"define_image\":{\"ref\":600000,\"members\":{}}}", "too much is defined in one section"},
         {"{\"define_process\":{\"ref\":9,\"image\":2,\"members\":{}}}",
             "image 2 is not defined in this section"},
         {"{\"define_process\":{\"ref\":9,\"container\":9,\"members\":{}}}",
@@ -203,7 +203,7 @@ Test(expander_lines, a_hostile_section_is_bounded)
 
     memset(line + at, 'x', sizeof(line) - (size_t)at);
     cr_assert_eq(read_line(SECTION, full, sizeof(full)), EXPANDER_NOTHING);
-    for (unsigned i = 1; i < 200; i++) {
+    for (unsigned i = 1; i < 330; i++) {
         (void)snprintf(line + sizeof(line) - 30, 30, "\"},\"ref\":%u}}", i);
         refused += read_line(line, full, sizeof(full)) == EXPANDER_WRONG;
     }

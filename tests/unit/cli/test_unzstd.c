@@ -41,6 +41,8 @@ static char *compressed_lines(unsigned count, size_t *ret_size)
     size_t room = (size_t)count * 100, bound = ZSTD_compressBound(room);
     char *lines = malloc(room), *out = malloc(bound);
 
+    cr_assert(lines && out);
+
     for (unsigned i = 0; i < count; i++) {
         memset(lines + (size_t)i * 100, 'x', 99);
         (void)snprintf(lines + (size_t)i * 100, 100, "%u", i);
