@@ -2,7 +2,8 @@
 /*
  * A history of a small node: a byte names a step, those behind it say who and how. Ten processes whose pids are used again, eight cgroups in two Pods, a
  * container without metadata, outside, and unheard of; hooks of policies that come, go, select, and are another collector's; Pods that come, change and go; an output that is full at times; a hold store for 40 events.
- * Whatever the history: the books balance, each event leaves exactly once, those of one process in order, each as one JSON line.
+ * Whatever the history: the books balance, each event leaves exactly once, those of one process in order, each as one JSON line. Every history runs twice, full and normalised;
+ * what the normalised lines expand to is held to the same.
  */
 #include "enricher/pipeline.h"
 
@@ -14,6 +15,7 @@
 #include "common/record_check.h"
 #include "enricher/output.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_expand.h"
 #include "tests/unit/make_record.h"
 
 #define UID_A "11111111-1111-4111-8111-111111111111"
@@ -41,6 +43,8 @@ static struct {
     uint64_t now, first_seq;
     size_t room; /* lines that the output still takes */
     bool check_lines;
+    struct fuzz_expander *expander;  /* NULL: lines are full */
+    unsigned turns;                  /* counts what a section may begin with */
     bool left[EVENTS_MAX];           /* by number of the event: its line is out */
     uint32_t process_of[EVENTS_MAX]; /* the process that it is of, numbered by their starts */
     uint64_t last_left[EVENTS_MAX];  /* by process: number + 1 of its last event that left */
@@ -49,7 +53,7 @@ static struct {
 } run;
 
 static struct make_record buffer;
-static char block[OUTPUT_LINE_MAX + 1];
+static char block[4 * OUTPUT_LINE_MAX];
 
 /* ---- the output ---- */
 
@@ -88,7 +92,7 @@ static uint64_t number_of_line(void)
 enum output_section output_section_due(const struct output *output)
 {
     (void)output;
-    return OUTPUT_SECTION_NONE;
+    return run.expander && ++run.turns % 64 == 0 ? OUTPUT_SECTION_FILE : OUTPUT_SECTION_NONE;
 }
 
 int output_begin_section(struct output *output)
@@ -108,9 +112,15 @@ void output_commit(struct output *output, size_t size)
     uint64_t number, *last;
 
     (void)output;
-    run.room--;
     FUZZ_CHECK(
         size > 0 && size <= OUTPUT_LINE_MAX && block[size - 1] == '\n' && !memchr(block, '\n', size - 1));
+    if (run.expander) {
+        size = fuzz_expander_read(run.expander, block, size, sizeof(block) - 1);
+        if (!size)
+            return;
+    }
+    run.room--;
+    FUZZ_CHECK(size <= OUTPUT_LINE_MAX);
     block[size] = '\0';
     check_line(size);
     if (strncmp(block, "{\"pod_update\"", 13) == 0) /* no event: test_update.c has its rules */
@@ -311,7 +321,7 @@ static void step(const uint8_t data[3])
     }
 }
 
-static void start(void)
+static void start(bool normalised)
 {
     static const struct render_options render = {
         .node_name = "n", .own_fields = true, .image = {.own_fields = true}};
@@ -338,6 +348,10 @@ static void start(void)
     FUZZ_CHECK(pod_table_new(&run.pods, &pod_limits, on_changed, NULL) == 0);
     FUZZ_CHECK(hold_new(&run.hold, -1, &hold_limits) == 0);
     FUZZ_CHECK(emit_init(&run.emit, &render, NULL, "01234567-89ab-cdef-0123-456789abcdef") == 0);
+    if (normalised) {
+        run.expander = fuzz_expander_new();
+        FUZZ_CHECK(run.expander && emit_normalise(&run.emit) == 0);
+    }
     run.pipeline = (struct pipeline){
         .options = &run.options, .pods = run.pods, .hold = run.hold, .emit = &run.emit, .ask = on_ask};
     FUZZ_CHECK(pipeline_init(&run.pipeline, run.now) == 0);
@@ -353,16 +367,23 @@ static void end(void)
     FUZZ_CHECK(hold_count(run.hold) == 0);
     pipeline_deinit(&run.pipeline);
     emit_deinit(&run.emit);
+    run.expander = fuzz_expander_free(run.expander);
     run.pods = pod_table_free(run.pods);
     run.hold = hold_free(run.hold);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void history(const uint8_t *data, size_t size, bool normalised)
 {
-    start();
+    start(normalised);
     run.check_lines = size < 300; /* parsing each line is most of the time */
     for (; size >= 3 && make_seq_ - run.first_seq < EVENTS_MAX; data += 3, size -= 3)
         step(data);
     end();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    history(data, size, false);
+    history(data, size, true);
     return 0;
 }
