@@ -215,7 +215,7 @@ static void attach_consumer(struct collector *c)
         .attach_count = c->attach_count + 1,
         .snapshot_bytes = snapshot_bytes(c->snapshot)};
     struct queue_fds queue;
-    char line[160];
+    char line[224];
     int r;
 
     (void)snprintf(message.hook_kind, sizeof(message.hook_kind), "%s", probe_kind_name(c->probe));
@@ -236,9 +236,10 @@ static void attach_consumer(struct collector *c)
     c->attach_count++;
     intake_follow(&c->intake, true);
     (void)snprintf(line, sizeof(line),
-        "consumer %llu attached: %u processes and %u cgroups in its snapshot, %zu bytes in the queue",
+        "consumer %llu attached: %u processes and %u cgroups in its snapshot, %zu bytes in the queue, %s",
         (unsigned long long)c->attach_count, snapshot_process_count(c->snapshot),
-        snapshot_cgroup_count(c->snapshot), queue_producer_used_bytes(c->queue));
+        snapshot_cgroup_count(c->snapshot), queue_producer_used_bytes(c->queue),
+        handoff_peer_words(&c->handoff));
     drop_snapshot(c);
     say_about_peer(c, line);
 }
@@ -334,7 +335,7 @@ static void on_listener(struct collector *c)
     on_handoff(c, handoff_on_listener(&c->handoff, now_ns));
 }
 
-enum { WAIT_RING, WAIT_SIGNAL, WAIT_LISTENER, WAIT_CONNECTION, WAIT_COUNT };
+enum { WAIT_RING, WAIT_SIGNAL, WAIT_LISTENER, WAIT_CONNECTION, WAIT_PEER, WAIT_COUNT };
 
 static int turn(struct collector *c, uint64_t wait_ns)
 {
@@ -342,7 +343,8 @@ static int turn(struct collector *c, uint64_t wait_ns)
         [WAIT_SIGNAL] = {.fd = c->signal_fd, .events = POLLIN},
         [WAIT_LISTENER] = {.fd = clock_boot_ns() >= c->listen_ns ? c->handoff.listener : -1,
             .events = POLLIN},
-        [WAIT_CONNECTION] = {.fd = c->handoff.connection, .events = POLLIN | POLLRDHUP}};
+        [WAIT_CONNECTION] = {.fd = c->handoff.connection, .events = POLLIN | POLLRDHUP},
+        [WAIT_PEER] = {.fd = c->handoff.peer, .events = POLLIN}};
     const struct timespec timeout = {.tv_nsec = (long)wait_ns};
     int drained;
 
@@ -354,6 +356,8 @@ static int turn(struct collector *c, uint64_t wait_ns)
     go_on_with_consumer(c);
     if (fds[WAIT_CONNECTION].revents)
         on_handoff(c, handoff_on_connection(&c->handoff));
+    if (fds[WAIT_PEER].revents)
+        on_handoff(c, handoff_on_peer(&c->handoff));
     if (fds[WAIT_LISTENER].revents)
         on_listener(c);
     on_handoff(c, handoff_on_time(&c->handoff, clock_boot_ns()));

@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/sandbox.h"
+#include "common/unix_socket.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define BIT(cap)    (UINT64_C(1) << (cap))
@@ -74,6 +75,9 @@ static const struct sandbox_call steady[] = {
     {.name = "gettid"},
 };
 
+/* The process behind a connection, where the kernel has no SO_PEERPIDFD. */
+static const struct sandbox_call peers[] = {{.name = "pidfd_open"}};
+
 /* Reading, loading and attaching policies: libbpf's, on the way to bpf(2) and perf_event_open(2). */
 static const struct sandbox_call policies[] = {
     {.name = "bpf"},
@@ -108,16 +112,26 @@ int confine_collector(bool has_policies)
     /* Signals to itself alone: abort(3). */
     const struct sandbox_call own[] = {
         {.name = "tgkill", .argument = 0, .compare = SANDBOX_EQUAL, .value = (uint64_t)getpid()}};
-    const struct sandbox_call *const lists[] = {steady, own, policies};
-    const size_t counts[] = {COUNT(steady), COUNT(own), COUNT(policies)};
-    int r = sandbox_begin();
+    const struct sandbox_call *lists[4] = {steady, own};
+    size_t counts[4] = {COUNT(steady), COUNT(own)}, count = 2;
+    int r;
+
+    if (has_policies) {
+        lists[count] = policies;
+        counts[count++] = COUNT(policies);
+    }
+    if (!unix_has_peer_pidfd()) {
+        lists[count] = peers;
+        counts[count++] = COUNT(peers);
+    }
+    r = sandbox_begin();
 
     if (r < 0)
         return fail(r, "giving up new privileges");
     r = sandbox_keep_capabilities(has_policies ? BIT(CAP_BPF) | BIT(CAP_PERFMON) : 0);
     if (r < 0)
         return fail(r, "giving up capabilities");
-    r = sandbox_allow_calls(lists, counts, has_policies ? 3 : 2);
+    r = sandbox_allow_calls(lists, counts, count);
     if (r == -EOPNOTSUPP) {
         log_warning("this kernel has no filter of system calls: the collector goes on without");
         return 0;

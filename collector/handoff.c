@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,7 @@ void handoff_close(struct handoff *handoff)
 void handoff_close_connection(struct handoff *handoff)
 {
     fd_close(&handoff->connection);
+    fd_close(&handoff->peer);
     handoff->state = HANDOFF_IDLE;
 }
 
@@ -142,9 +144,28 @@ static enum handoff_event connection_ended(struct handoff *handoff, const char *
     }
 }
 
+/* H5. 0 or negative errno: it is not to be served. */
+static int watch_peer(struct handoff *handoff, int fd)
+{
+    int peer = unix_get_peer_pidfd(fd, &handoff->peer_exact);
+
+    if (peer < 0 && peer != -ENOSYS)
+        return peer;
+    handoff->peer = peer < 0 ? -1 : peer;
+    return 0;
+}
+
+const char *handoff_peer_words(const struct handoff *handoff)
+{
+    if (handoff->peer < 0)
+        return "its process not watched, as this kernel has no pid fds";
+    return handoff->peer_exact ? "its process watched" : "its process watched by number";
+}
+
 enum handoff_event handoff_on_listener(struct handoff *handoff, uint64_t now_ns)
 {
     CLEANUP_CLOSE int fd = -1;
+    enum handoff_event event;
     uid_t uid;
     int r;
 
@@ -152,6 +173,9 @@ enum handoff_event handoff_on_listener(struct handoff *handoff, uint64_t now_ns)
      * at the next call. */
     if (handoff->state != HANDOFF_IDLE && look_at_peer(handoff) == PEER_GONE)
         return connection_ended(handoff, "went away");
+    event = handoff_on_peer(handoff);
+    if (event != HANDOFF_NOTHING)
+        return event;
     fd = accept4(handoff->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
@@ -170,6 +194,14 @@ enum handoff_event handoff_on_listener(struct handoff *handoff, uint64_t now_ns)
         send_refusal(fd, HANDOFF_REFUSED_BUSY);
         return say(handoff, HANDOFF_REFUSED, "refused a second consumer: one is being served");
     }
+    r = watch_peer(handoff, fd);
+    if (r == -ESRCH) {
+        send_refusal(fd, HANDOFF_REFUSED_PEER);
+        return say(handoff, HANDOFF_REFUSED, "refused a consumer: the process that connected has ended");
+    }
+    if (r < 0)
+        return say(
+            handoff, HANDOFF_REFUSED, "refused a consumer whose process cannot be watched: %s", strerror(-r));
     handoff->connection = take_fd(&fd);
     handoff->state = HANDOFF_GREETING;
     handoff->deadline_ns = now_ns + handoff->hello_timeout_ns;
@@ -221,6 +253,17 @@ enum handoff_event handoff_on_connection(struct handoff *handoff)
     default:
         return connection_ended(handoff, "went away");
     }
+}
+
+enum handoff_event handoff_on_peer(struct handoff *handoff)
+{
+    struct pollfd fd = {.fd = handoff->peer, .events = POLLIN};
+
+    if (handoff->state == HANDOFF_IDLE || handoff->peer < 0 ||
+        ppoll(&fd, 1, &(struct timespec){0}, NULL) <= 0)
+        return HANDOFF_NOTHING;
+    return connection_ended(
+        handoff, "was cut off, as its process has ended and another one keeps its connection,");
 }
 
 enum handoff_event handoff_on_time(struct handoff *handoff, uint64_t now_ns)

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -125,6 +127,49 @@ union control {
     char bytes[CMSG_SPACE(UNIX_FDS_MAX * sizeof(int))];
     struct cmsghdr align;
 };
+
+/* sys/socket.h and sys/pidfd.h of newer C libraries have them. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+static bool has_ended(int pidfd)
+{
+    struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+
+    return ppoll(&fd, 1, &(struct timespec){0}, NULL) != 0;
+}
+
+bool unix_has_peer_pidfd(void)
+{
+    CLEANUP_CLOSE int fd = new_socket(SOCK_SEQPACKET);
+    socklen_t size = sizeof(int);
+    int pidfd;
+
+    /* Without a peer there is none to tell: what counts is which error it is. */
+    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0 && errno != ENOPROTOOPT;
+}
+
+int unix_get_peer_pidfd(int fd, bool *ret_exact)
+{
+    CLEANUP_CLOSE int pidfd = -1;
+    socklen_t size = sizeof(pidfd);
+    struct ucred peer;
+
+    *ret_exact = true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0) {
+        if (errno != ENOPROTOOPT)
+            return errno == EINVAL || errno == ENODATA ? -ESRCH : -errno; /* as kernels before 6.16 say it */
+        *ret_exact = false;
+        size = sizeof(peer);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+            return -errno;
+        pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+        if (pidfd < 0)
+            return errno == EINVAL ? -ESRCH : -errno;
+    }
+    return has_ended(pidfd) ? -ESRCH : take_fd(&pidfd);
+}
 
 int unix_send(int fd, const void *data, size_t size, const int *fds, size_t fd_count)
 {

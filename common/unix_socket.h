@@ -4,6 +4,7 @@
  * Unix sockets as both sides use them: one message a call, fds as ancillary data, never a wait that was not asked for, never SIGPIPE.
  * Fds returned are non-blocking, close on exec, and owned by the caller.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,6 +24,13 @@ int unix_connect(const char *path);
 
 /* The uid at the other end when it connected. 0 or negative errno. */
 int unix_get_peer_uid(int fd, uid_t *ret);
+
+/* The process that connected, as a pid fd of the caller's: readable once the process has ended, whoever else may hold its end of the connection. From the
+ * kernel (SO_PEERPIDFD, Linux 6.5: *ret_exact), else by SO_PEERCRED's pid, which may have been given to another process since. -ESRCH: it has ended; -ENOSYS:
+ * the kernel has neither; other negative errno. */
+int unix_get_peer_pidfd(int fd, bool *ret_exact);
+/* The kernel tells it itself, so that pidfd_open(2) is not needed. */
+bool unix_has_peer_pidfd(void);
 
 /* One whole message. 0 or negative errno. */
 int unix_send(int fd, const void *data, size_t size, const int *fds, size_t fd_count);

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/sandbox.h"
+#include "common/unix_socket.h"
 #include "tests/support/attempts.h"
 
 static int confine(void)
@@ -78,9 +79,18 @@ static const struct attempt attempts[] = {
     {"make an iterator", try_iterate, 0},
 };
 
+/* Before Linux 6.5 the peer's process is opened by its number: the one thing that is allowed more there. */
+static bool is_expected(const struct attempt *attempt)
+{
+    return unix_has_peer_pidfd() || strcmp(attempt->name, "open a process") != 0;
+}
+
 Test(confine, collector_can_do_its_work_and_nothing_else, .timeout = 60)
 {
-    attempt_all(confine, attempts, sizeof(attempts) / sizeof(attempts[0]));
+    for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
+        if (is_expected(&attempts[i]))
+            attempt_all(confine, &attempts[i], 1);
+    }
 }
 
 static long count_kept(void)

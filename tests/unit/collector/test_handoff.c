@@ -265,16 +265,17 @@ Test(handoff, mode_keeps_other_users_out)
 /* Refused with this reason, and the socket serves the next one. */
 static void check_refused(const void *message, size_t size, const int *fds, size_t fd_count, int reason)
 {
-    int client = client_connect(), next, fds_now;
+    int client = client_connect(), next, fds_now, watched;
 
     cr_assert_eq(turn(100), HANDOFF_NOTHING); /* accepted */
     cr_assert_eq(handoff.state, HANDOFF_GREETING);
     fds_now = count_fds();
+    watched = handoff.peer >= 0;
     cr_assert_eq(unix_send(client, message, size, fds, fd_count), 0);
     cr_assert_eq(turn_until(HANDOFF_REFUSED), HANDOFF_REFUSED, "size %zu", size);
     cr_assert_gt(strlen(handoff_line(&handoff)), 0);
     cr_assert_null(strchr(handoff_line(&handoff), '\n'));
-    cr_assert_eq(count_fds(), fds_now - 1, "the connection and nothing else");
+    cr_assert_eq(count_fds(), fds_now - 1 - watched, "the connection, its process, and nothing else");
     cr_assert_eq(client_read_refusal(client), reason, "size %zu", size);
     (void)close(client);
     next = client_greet();
@@ -450,4 +451,92 @@ Test(handoff, path_longer_than_an_address_is_refused)
     stale[0] = '/';
     stale[sizeof(stale) - 1] = '\0';
     cr_assert_eq(handoff_open(&other, stale, getuid(), (gid_t)-1), -ENAMETOOLONG);
+}
+
+/* ---- the process behind the connection (H5) ------------------------------------------------------------------------ */
+
+/* Connects in a process of its own, which goes on until it is told; its end of the connection comes back to us as well, as it would to a child. */
+static pid_t start_maker(int ret_pipe[2], int *ret_kept, bool greets)
+{
+    int pair[2];
+    pid_t pid;
+    char byte;
+
+    cr_assert_eq(pipe2(ret_pipe, O_CLOEXEC), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    pid = fork();
+    cr_assert_geq(pid, 0);
+    if (pid == 0) {
+        int fd = unix_connect(path);
+
+        if (greets)
+            (void)unix_send(fd, &hello, sizeof(hello), NULL, 0);
+        (void)unix_send(pair[1], "", 1, &fd, 1);
+        (void)close(ret_pipe[1]);
+        (void)!read(ret_pipe[0], &byte, 1);
+        _exit(0);
+    }
+    (void)close(pair[1]);
+    (void)fcntl(pair[0], F_SETFL, 0);
+    cr_assert_eq(poll(&(struct pollfd){.fd = pair[0], .events = POLLIN}, 1, 5000), 1);
+    cr_assert_eq(unix_receive(pair[0], &byte, 1, ret_kept, 1, &(size_t){0}), 1);
+    (void)close(pair[0]);
+    return pid;
+}
+
+static void end_maker(pid_t pid, int pipe_fds[2])
+{
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
+}
+
+Test(handoff, connection_ends_with_its_maker_though_another_keeps_it)
+{
+    int pipe_fds[2], kept = -1, next;
+    pid_t pid = start_maker(pipe_fds, &kept, true);
+
+    cr_assert_eq(turn_until(HANDOFF_WANTED), HANDOFF_WANTED);
+    if (handoff.peer < 0)
+        cr_skip_test("the kernel has no pid fds");
+    attach();
+    cr_expect_eq(handoff_on_peer(&handoff), HANDOFF_NOTHING);
+    end_maker(pid, pipe_fds);
+    cr_assert_eq(handoff_on_connection(&handoff), HANDOFF_NOTHING, "the connection itself is whole");
+    cr_expect_eq(handoff_on_peer(&handoff), HANDOFF_GONE);
+    cr_expect_not_null(strstr(handoff_line(&handoff), "its process has ended"));
+    cr_expect_eq(handoff.state, HANDOFF_IDLE);
+    next = client_greet();
+    cr_expect_eq(turn_until(HANDOFF_WANTED), HANDOFF_WANTED, "the next one is served");
+    (void)close(next);
+    (void)close(kept);
+}
+
+Test(handoff, who_comes_after_a_dead_consumer_is_not_too_early)
+{
+    int pipe_fds[2], kept = -1, next;
+    pid_t pid = start_maker(pipe_fds, &kept, true);
+
+    cr_assert_eq(turn_until(HANDOFF_WANTED), HANDOFF_WANTED);
+    if (handoff.peer < 0)
+        cr_skip_test("the kernel has no pid fds");
+    attach();
+    end_maker(pid, pipe_fds);
+    next = client_greet();
+    cr_expect_eq(handoff_on_listener(&handoff, clock_boot_ns()), HANDOFF_GONE);
+    cr_expect_eq(turn_until(HANDOFF_WANTED), HANDOFF_WANTED);
+    (void)close(next);
+    (void)close(kept);
+}
+
+Test(handoff, connection_whose_maker_has_ended_is_refused)
+{
+    int pipe_fds[2], kept = -1;
+    pid_t pid = start_maker(pipe_fds, &kept, true);
+
+    end_maker(pid, pipe_fds);
+    cr_assert_eq(turn_until(HANDOFF_REFUSED), HANDOFF_REFUSED);
+    cr_expect_not_null(strstr(handoff_line(&handoff), "the process that connected has ended"));
+    cr_expect_eq(handoff.state, HANDOFF_IDLE);
+    (void)close(kept);
 }
