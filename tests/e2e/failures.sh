@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a node does to a daemon: no descriptors, no memory, a clock that is set, very many processes and cgroups, files that others rotate. Real daemons
 # and events. Each case expects its line in the log, every execution in the output, and at its end the books balanced, by podkin status itself.
+# shellcheck disable=SC2119,SC2120 # functions that take options, called with none
 set -u
 build=${PODKIN_BUILD_ROOT:-build}
 collector=$build/collector/podkin-collector enricher=$build/enricher/podkin-enricher cli=$build/enricher/podkin

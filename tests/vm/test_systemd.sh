@@ -121,7 +121,7 @@ missing() {
 # none_missing TEXT [TYPE]: of the load's exec and exit events, by what was started. Who ends while no enricher runs leaves without that (docs/operations.md).
 none_missing() {
     for type in ${2:-exec exit}; do
-        equal "$1: $type: of $load_count none is missing" "$(missing $type | sed 11,\$d | tr '\n' ' ')" ''
+        equal "$1: $type: of $load_count none is missing" "$(missing "$type" | sed 11,\$d | tr '\n' ' ')" ''
     done
 }
 

@@ -118,8 +118,7 @@ Test(fd_store, what_is_handed_over_is_found_by_name_and_the_greatest_number_and_
 
 static int look_for_nothing(void)
 {
-    return fd_store_take(&store, &nobody) != 0 || store.count != 0 ||
-           fcntl(3, F_GETFD) < 0;
+    return fd_store_take(&store, &nobody) != 0 || store.count != 0 || fcntl(3, F_GETFD) < 0;
 }
 
 Test(fd_store, what_is_another_process_s_is_not_touched)
@@ -140,8 +139,7 @@ Test(fd_store, numbers_that_are_none_are_refused)
 
 static int look_at_more_fds_than_names(void)
 {
-    return fd_store_take(&store, &nobody) != 0 || store.count != 3 ||
-           fd_store_use(&store, "ring") != 3;
+    return fd_store_take(&store, &nobody) != 0 || store.count != 3 || fd_store_use(&store, "ring") != 3;
 }
 
 Test(fd_store, fds_without_a_name_are_taken_to_be_closed)

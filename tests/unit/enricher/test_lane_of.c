@@ -274,7 +274,8 @@ static void compare(unsigned seed)
     cr_assert_eq(one.update_count, many.update_count, "seed %u: %zu updates, %zu of lanes", seed,
         one.update_count, many.update_count);
     for (size_t i = 0; i < one.update_count; i++)
-        cr_assert_str_eq(one.updates[i], many.updates[i], "seed %u: %s\n%s", seed, one.updates[i], many.updates[i]);
+        cr_assert_str_eq(
+            one.updates[i], many.updates[i], "seed %u: %s\n%s", seed, one.updates[i], many.updates[i]);
     cr_expect_eq(one.received, many.received);
     cr_expect_gt(one.line_count, 1000);
 }

@@ -68,8 +68,8 @@ Test(status, has_the_documented_keys)
         (const char *[]){"processes", "exited_kept", "cgroups", "cgroups_refused", "containers", "pods",
             "updates_owed", NULL});
     expect_keys(object, "output",
-        (const char *[]){"path", "lines", "bytes", "rotations", "files_compressed", "compress_failures", "write_errors", "viewers", "viewers_cut",
-            "last_errno", "write_latency", NULL});
+        (const char *[]){"path", "lines", "bytes", "rotations", "files_compressed", "compress_failures",
+            "write_errors", "viewers", "viewers_cut", "last_errno", "write_latency", NULL});
 #define X(name, unit, help) cr_expect_not_null(json_object_get(json_object_get(object, "counters"), #name));
     ENRICHER_COUNTERS(X)
 #undef X
