@@ -51,16 +51,18 @@ until_true() {
     return 1
 }
 
+# start_collector [OPTION…]
+# shellcheck disable=SC2120 # most give none
 start_collector() {
     "$collector" --peer-user root --cgroup-root "$hierarchy" --socket "$dir/c.sock" "$@" 2>"$dir/collector" 9>&- &
     collector_pid=$!
     until_true grep -q ready "$dir/collector"
 }
 
-# start_enricher [OPTION…]: in the background, its messages in $dir/enricher.
+# start_enricher: in the background, its messages in $dir/enricher.
 start_enricher() {
     : >"$dir/enricher"
-    "$enricher" --socket "$dir/c.sock" --events-socket "$dir/e.sock" --node-name n --output "$dir/log" "$@" 2>"$dir/enricher" 9>&- &
+    "$enricher" --socket "$dir/c.sock" --events-socket "$dir/e.sock" --node-name n --output "$dir/log" 2>"$dir/enricher" 9>&- &
     enricher_pid=$!
     until_true grep -q attached "$dir/enricher"
 }
@@ -145,7 +147,7 @@ viewer_pid=
 balanced 'no descriptors in the enricher'
 
 # 4: no descriptor is left in the collector
-prlimit --pid "$collector_pid" --nofile=4: # ppoll(2) takes no fewer
+prlimit --pid "$collector_pid" --nofile=5: # ppoll(2) takes no fewer
 kill -9 "$enricher_pid"
 wait "$enricher_pid" 2>/dev/null
 work 2300 100
@@ -296,5 +298,33 @@ balanced 'many cgroups'
 told $? 'nothing was lost'
 stop "$enricher_pid"
 told $? 'SIGTERM: exit status 0'
+enricher_pid=
+stop "$collector_pid"
+
+# 10: losses at both places: the enricher stands still with a small queue, then the collector too with a small ring
+rm -f "$dir"/log*
+start_collector --queue-size 256K --ring-size 256K
+start_enricher
+kill -STOP "$enricher_pid"
+work 9000 900
+kill -STOP "$collector_pid"
+work 10000 1500
+kill -CONT "$collector_pid"
+sleep 1
+kill -CONT "$enricher_pid"
+work 12000 50
+until_true all_there 12000 50 "$dir/log"
+sleep 5 # what has no account would be said by now
+balanced 'losses in ring and queue'
+lost=$(value sequence told_lost) unexplained=$(value sequence unexplained)
+[ "$lost" -gt 0 ] && [ "$unexplained" = 0 ]
+told $? "each gap in the numbers is covered by what is reported lost ($lost)" "$unexplained unexplained"
+for where in bpf_ring queue; do
+    grep -q "\"where\":\"$where\"" "$dir/log"
+    told $? "some were lost in the $where, and the stream says so"
+done
+[ "$(grep '^{"lost"' "$dir"/log | jq -s '[.[].lost.by_type | add] | add')" = "$lost" ]
+told $? 'the lines about them have the same sum'
+stop "$enricher_pid"
 enricher_pid=
 echo "1..$number"

@@ -40,6 +40,25 @@ Test(pipeline_trouble, eviction_lets_go_what_also_waits_for_its_parents_pod)
     kit_expect_balanced();
 }
 
+/* A suspended node: the boot clock, which all times here are of, has jumped over every timer that was armed. */
+Test(pipeline_trouble, an_hour_that_passes_at_once_lets_what_is_held_go_once_and_in_order)
+{
+    for (uint32_t i = 0; i < 10; i++)
+        kit_feed(make_exec(&kit.record, KEY(3000 + i, 50 + i), INIT, CG_A, kit.now, "/a"));
+    cr_assert_eq(hold_count(kit.hold), 10);
+    kit_pass(3600 * SEC);
+    cr_expect_eq(kit.line_count, 10);
+    cr_expect_eq(hold_count(kit.hold), 0);
+    cr_expect_eq(kit.pipeline.counters.released_expired, 10);
+    kit_feed(make_exec(&kit.record, B1, INIT, CG_B, kit.now, "/b"));
+    cr_expect_eq(hold_count(kit.hold), 1, "what comes now waits as ever");
+    kit_tell_pod(UID_B, "db-0", ID_B);
+    kit_tell_pod(UID_A, "web-1", ID_A);
+    cr_expect_eq(kit.line_count, 11);
+    cr_expect_gt(kit.update_count, 0, "and those that left without their Pod are corrected");
+    kit_expect_balanced();
+}
+
 /* A fork (small) and an exec (larger) of one process wait for its own Pod, then for its parent's, in a store that has room for a fork more. */
 Test(pipeline_trouble, what_moves_on_to_another_queue_keeps_its_order_in_a_full_store)
 {
