@@ -262,8 +262,7 @@ enum handoff_event handoff_on_peer(struct handoff *handoff)
     if (handoff->state == HANDOFF_IDLE || handoff->peer < 0 ||
         ppoll(&fd, 1, &(struct timespec){0}, NULL) <= 0)
         return HANDOFF_NOTHING;
-    return connection_ended(
-        handoff, "was cut off, as its process has ended and another one keeps its connection,");
+    return connection_ended(handoff, "went away (its process has ended)");
 }
 
 enum handoff_event handoff_on_time(struct handoff *handoff, uint64_t now_ns)
