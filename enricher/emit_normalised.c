@@ -111,15 +111,6 @@ static char *put_definition(char *to, const struct normaliser *n, const char *ki
     return put_u64(to, n->number + 1);
 }
 
-/* Fragments end with a comma. */
-static char *put_members(char *to, const char *key, const char *fragment, size_t size)
-{
-    to = PUT(to, ",\"");
-    to = put_string(to, key);
-    to = PUT(to, "\":{");
-    return put(to, fragment, size - 1);
-}
-
 /* Returns the stamp. */
 static uint64_t commit_definition(struct emit *emit, const char *line, const char *end)
 {
@@ -140,7 +131,8 @@ static int define_image(struct emit *emit, struct image *image)
     if (!line)
         return -EAGAIN;
     to = put_definition(line, emit->normaliser, "image");
-    to = put_members(to, "members", image->fragment, image->size);
+    to = PUT(to, ",\"members\":{");
+    to = put(to, image->fragment, image->size - 1); /* it ends with a comma */
     image->definition = commit_definition(emit, line, PUT(to, "}}}\n"));
     return 0;
 }
