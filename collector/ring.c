@@ -62,10 +62,10 @@ const void *ring_next(struct ring *ring, size_t *ret_size)
         const uint8_t *sample = ring->data + (ring->position & (ring->ring_bytes - 1));
         uint32_t length;
 
-        if (ring->position == ring->written) {
+        if (ring->position >= ring->written) {
             /* acquire: pairs with the kernel's release when it reserves; headers below it are set, to "busy" at least */
             ring->written = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
-            if (ring->position == ring->written)
+            if (ring->position >= ring->written)
                 return NULL;
         }
         /* acquire: pairs with the kernel's exchange when it commits; the record is whole */
@@ -100,6 +100,7 @@ int ring_skip_to(struct ring *ring, uint64_t position)
     if (position < ring->released || position > written || position % 8 != 0)
         return -ERANGE;
     ring->position = position;
+    ring->written = written; /* what was read of it before may lie behind the position */
     ring_release(ring);
     return 0;
 }
