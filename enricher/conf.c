@@ -23,6 +23,26 @@ static const char *const format_choices[] = {"full", "normalised", NULL};
 static const char *const compress_choices[] = {"none", "zstd", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
+/* What is in a line. */
+static size_t list_export_options(struct conf *c, struct option_spec *specs)
+{
+    const struct option_spec all[] = {
+        {"export-own-events", OPTION_BOOL, &c->own_events, "on|off",
+            "process_fork and lost lines, which Tetragon does not have (default on)", NULL, 0, 0},
+        {"export-own-fields", OPTION_BOOL, &c->own_fields, "on|off",
+            "args, pod_state, pod_source, role, id, held_ms (default on)", NULL, 0, 0},
+        {"export-credentials", OPTION_BOOL, &c->credentials, "on|off", "process_credentials (default off)",
+            NULL, 0, 0},
+        {"export-namespaces", OPTION_BOOL, &c->namespaces, "on|off", "ns (default off)", NULL, 0, 0},
+        {"export-capabilities", OPTION_BOOL, &c->capabilities, "on|off", "cap (default off)", NULL, 0, 0},
+        {"export-annotations", OPTION_BOOL, &c->annotations, "on|off", "pod_annotations (default off)", NULL,
+            0, 0},
+    };
+
+    memcpy(specs, all, sizeof(all));
+    return sizeof(all) / sizeof(all[0]);
+}
+
 /* The one list of options; `c` may be a dummy where only names and help are wanted. */
 static size_t list_options(struct conf *c, struct option_spec *specs)
 {
@@ -86,16 +106,6 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
             NULL, 65536, UINT64_C(1) << 36},
         {"pod-grace", OPTION_DURATION, &c->pod_grace_ns, "DURATION",
             "how long a deleted Pod stays known (default 5m)", NULL, 0, 86400 * NS_PER_SEC},
-        {"export-own-events", OPTION_BOOL, &c->own_events, "on|off",
-            "process_fork and lost lines, which Tetragon does not have (default on)", NULL, 0, 0},
-        {"export-own-fields", OPTION_BOOL, &c->own_fields, "on|off",
-            "args, pod_state, pod_source, role, id, held_ms (default on)", NULL, 0, 0},
-        {"export-credentials", OPTION_BOOL, &c->credentials, "on|off", "process_credentials (default off)",
-            NULL, 0, 0},
-        {"export-namespaces", OPTION_BOOL, &c->namespaces, "on|off", "ns (default off)", NULL, 0, 0},
-        {"export-capabilities", OPTION_BOOL, &c->capabilities, "on|off", "cap (default off)", NULL, 0, 0},
-        {"export-annotations", OPTION_BOOL, &c->annotations, "on|off", "pod_annotations (default off)", NULL,
-            0, 0},
         {"lanes", OPTION_COUNT, &c->lanes, "N",
             "how many threads events go through, each with a file of its own (default 1)", NULL, 1,
             CONF_LANES_MAX},
@@ -108,9 +118,10 @@ static size_t list_options(struct conf *c, struct option_spec *specs)
         {"version", OPTION_FLAG, &c->action_version, NULL, "print the version", NULL, 0, 0},
         {"help", OPTION_FLAG, &c->action_help, NULL, "print this", NULL, 0, 0},
     };
+    size_t count = sizeof(all) / sizeof(all[0]);
 
     memcpy(specs, all, sizeof(all));
-    return sizeof(all) / sizeof(all[0]);
+    return count + list_export_options(c, specs + count);
 }
 
 #define OPTIONS_MAX 40

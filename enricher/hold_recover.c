@@ -221,6 +221,7 @@ struct hold_heritage {
     size_t count;
 };
 
+/* NOLINTNEXTLINE(misc-redundant-expression): that the header's number is the record's is what is asserted */
 _Static_assert(HOLD_ENTRY_BYTES_MAX == sizeof(struct hold_entry) + RECORD_SIZE_MAX, "room for any");
 
 static uint64_t time_of(const struct hold *hold, const struct found *found)

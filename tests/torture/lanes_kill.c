@@ -12,8 +12,6 @@
 
 #include "tests/torture/lanes_kit.h"
 
-extern char **environ;
-
 static pid_t start(const char *enricher, unsigned lanes)
 {
     char count[8], source[128];

@@ -164,7 +164,7 @@ static void live(uint64_t end_ns)
 static void start(pthread_t *thread)
 {
     char source[128], socket[160], events[160], output[160], error[OPTIONS_ERROR_MAX] = "";
-    const char *const words[] = {"podkin-enricher", socket, events, output, source, "--lanes=" LANES,
+    const char *const words[] = {"podkin-enricher", socket, events, output, source, ("--lanes=" LANES),
         "--node-name=n", "--hold-timeout=2s", "--output-rotate-size=0", NULL};
     sigset_t set;
 

@@ -101,7 +101,7 @@ Test(queue_continue, next_consumer_has_all_that_was_published_and_not_released)
     queue_producer_publish(producer);
     cr_assert_eq(take(consumer, put_count - 20, 7), 7);
     queue_consumer_release(consumer, queue_consumer_position(consumer));
-    consumer = queue_consumer_free(consumer); /* killed, too */
+    (void)queue_consumer_free(consumer); /* killed, too */
     kill_and_continue();
     cr_assert(put(64));
     queue_producer_publish(producer);
@@ -112,7 +112,7 @@ Test(queue_continue, next_consumer_has_all_that_was_published_and_not_released)
     queue_consumer_release(consumer, queue_consumer_position(consumer));
     cr_assert_eq(queue_producer_refresh(producer), 0);
     cr_assert_eq(queue_producer_used_bytes(producer), 0);
-    consumer = queue_consumer_free(consumer);
+    (void)queue_consumer_free(consumer);
 }
 
 Test(queue_continue, consumer_that_lives_finishes_the_old_ring_and_gets_nothing_twice)
@@ -131,11 +131,11 @@ Test(queue_continue, consumer_that_lives_finishes_the_old_ring_and_gets_nothing_
     queue_consumer_release(consumer, queue_consumer_position(consumer));
     cr_assert_eq(queue_producer_refresh(producer), 0);
     cr_assert_eq(queue_producer_used_bytes(producer), 960);
-    consumer = queue_consumer_free(consumer);
+    (void)queue_consumer_free(consumer);
     cr_assert_eq(queue_producer_renew_cursor(producer), 0);
     consumer = open_consumer();
     cr_assert_eq(take(consumer, 30, UINT64_MAX), 10);
-    consumer = queue_consumer_free(consumer);
+    (void)queue_consumer_free(consumer);
 }
 
 Test(queue_continue, committed_and_not_published_is_not_there)
@@ -152,7 +152,7 @@ Test(queue_continue, committed_and_not_published_is_not_there)
     cr_assert_eq(queue_producer_renew_cursor(producer), 0);
     consumer = open_consumer();
     cr_assert_eq(take(consumer, 0, UINT64_MAX), 2);
-    consumer = queue_consumer_free(consumer);
+    (void)queue_consumer_free(consumer);
 }
 
 Test(queue_continue, books_go_on)

@@ -148,6 +148,7 @@ Test(text, json_escapes_what_must_not_stand)
     EXPECT_JSON("\0\x01\x1f\x7f", "\\u0000\\u0001\\u001f\\u007f");
     EXPECT_JSON("\xc2\x80\xc2\x9f\xc2\xa0", "\\u0080\\u009f\xc2\xa0");
     EXPECT_JSON("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaf", "\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaf");
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is the point */
     EXPECT_JSON("\xe2\x80\xae\xd8\x9c\xef\xbb\xbf\xc2\xad", "\\u202e\\u061c\\ufeff\\u00ad");
     EXPECT_JSON("\xf3\xa0\x80\x81\xf0\x9f\xbf\xbf", "\\udb40\\udc01\\ud83f\\udfff");
     EXPECT_JSON("gr\xc3\xbc\xc3\x9f \xf0\x9f\x9a\x80", "gr\xc3\xbc\xc3\x9f \xf0\x9f\x9a\x80");

@@ -41,8 +41,8 @@ Test(lane_of, neighbouring_pids_are_spread_evenly)
 
 Test(lane_of, what_has_no_process_is_lane_zeros)
 {
-    for (uint8_t type = RECORD_CGROUP_MKDIR; type < RECORD_TYPE_COUNT; type++) {
-        const struct record_header record = {.type = type, .tgid = 4711};
+    for (unsigned type = RECORD_CGROUP_MKDIR; type < RECORD_TYPE_COUNT; type++) {
+        const struct record_header record = {.type = (uint8_t)type, .tgid = 4711};
 
         cr_expect(lane_of_owns((struct lane_of){0, 4}, &record), "%u", type);
         cr_expect(!lane_of_owns((struct lane_of){1, 4}, &record), "%u", type);
