@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -24,6 +25,8 @@
 
 #define HOUSEKEEPING_NS  NS_PER_SEC
 #define READY_SOURCES_NS (10 * NS_PER_SEC)
+#define CONTROL_ATTEMPTS 20
+#define CONTROL_PAUSE_NS (50 * NS_PER_MS)
 
 static void ask_sources(void *arg)
 {
@@ -205,7 +208,8 @@ static int open_sources(struct enricher *e)
     return r;
 }
 
-/* A viewer's stream has one section at a time, lanes that normalise have one each: what they define is in their files. */
+/* A viewer's stream has one section at a time, lanes that normalise have one each: what they define is in their files. Of a predecessor that was killed a
+ * moment ago the kernel may still hold the socket: it lets go of what an io_uring watched by and by. */
 static int open_control(struct enricher *e)
 {
     const struct control_options options = {.path = e->conf->events_socket,
@@ -213,9 +217,15 @@ static int open_control(struct enricher *e)
         .arg = e,
         .no_events =
             "several lanes write normalised lines, which are read from their files: podkin events FILE"};
+    const struct timespec pause = {.tv_nsec = CONTROL_PAUSE_NS};
     bool shown = e->conf->lanes == 1 || e->conf->format != CONF_FORMAT_NORMALISED;
-    int r = control_new(&e->control, e->lane.loop, shown ? e->lane.output : NULL, &options);
+    int r = -EADDRINUSE;
 
+    for (unsigned i = 0; r == -EADDRINUSE && i <= CONTROL_ATTEMPTS; i++) {
+        if (i > 0)
+            (void)nanosleep(&pause, NULL);
+        r = control_new(&e->control, e->lane.loop, shown ? e->lane.output : NULL, &options);
+    }
     if (r < 0)
         log_error("events-socket '%s': %s", e->conf->events_socket, strerror(-r));
     return r;
@@ -303,9 +313,8 @@ int enricher_init(struct enricher *e, struct conf *conf)
         return r;
     if (conf->events_socket[0])
         r = open_control(e);
-    if (r < 0)
-        return r;
-    r = open_metrics(e);
+    if (r == 0)
+        r = open_metrics(e);
     if (r < 0)
         return r;
     r = notify_open(&e->notify);
