@@ -29,7 +29,8 @@ static struct {
     char folder[64], socket[96], pods[96], output[96], events[96];
     int listener, connection, hold_fd;
     struct queue_producer *queue;
-    pthread_mutex_t mutex; /* of the queue's producer and of the model: the server of snapshots reads both */
+    pthread_mutex_t
+        mutex; /* of the queue's producer, of the model and of this collector's end: the server of snapshots has to do with all */
     uint64_t epoch_ns, attach_count;
     struct make_record record, snapshot_record;
     struct make_key keys[PROCESSES];
@@ -80,25 +81,34 @@ static int make_snapshot(void)
     return fd;
 }
 
+static int take_connection(void)
+{
+    int fd = accept4(world.listener, NULL, NULL, SOCK_CLOEXEC);
+
+    CHECK(fd >= 0);
+    (void)pthread_mutex_lock(&world.mutex);
+    fd_close(&world.connection);
+    world.connection = fd;
+    (void)pthread_mutex_unlock(&world.mutex);
+    return fd; /* closed by this thread only */
+}
+
 static void serve(void)
 {
     struct handoff_attach message = {.magic = HANDOFF_MAGIC,
         .version = HANDOFF_VERSION,
         .type = HANDOFF_ATTACH,
         .record_version = RECORD_VERSION,
-        .epoch_ns = world.epoch_ns,
         .attach_count = ++world.attach_count,
         .hook_kind = "replay"};
+    int connection = take_connection(), snapshot_fd;
     struct handoff_hello hello;
     struct queue_fds q;
-    int snapshot_fd;
 
-    fd_close(&world.connection);
-    world.connection = accept4(world.listener, NULL, NULL, SOCK_CLOEXEC);
-    CHECK(world.connection >= 0);
-    if (recv(world.connection, &hello, sizeof(hello), 0) != (ssize_t)sizeof(hello))
+    if (recv(connection, &hello, sizeof(hello), 0) != (ssize_t)sizeof(hello))
         return; /* it was killed */
     (void)pthread_mutex_lock(&world.mutex);
+    message.epoch_ns = world.epoch_ns;
     (void)queue_producer_refresh(world.queue);
     CHECK(queue_producer_renew_cursor(world.queue) == 0);
     queue_producer_get_fds(world.queue, &q);
@@ -106,7 +116,7 @@ static void serve(void)
     (void)pthread_mutex_unlock(&world.mutex);
     message.snapshot_bytes = (uint64_t)lseek(snapshot_fd, 0, SEEK_CUR);
     CHECK(fd_seal(snapshot_fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0);
-    (void)unix_send(world.connection, &message, sizeof(message),
+    (void)unix_send(connection, &message, sizeof(message),
         (const int[]){q.ring, q.cursor, q.doorbell, world.hold_fd, snapshot_fd}, HANDOFF_FD_COUNT);
     fd_close(&snapshot_fd);
 }
