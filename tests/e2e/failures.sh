@@ -4,52 +4,25 @@
 # and events. Each case expects its line in the log, every execution in the output, and at its end the books balanced, by podkin status itself.
 # shellcheck disable=SC2119,SC2120 # functions that take options, called with none
 set -u
-build=${PODKIN_BUILD_ROOT:-build}
-collector=$build/collector/podkin-collector enricher=$build/enricher/podkin-enricher cli=$build/enricher/podkin
-for program in "$collector" "$enricher" "$cli"; do
-    [ -x "$program" ] || { echo "1..0 # SKIP $program is not built" && exit 0; }
-done
-[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root" && exit 0; }
-[ -r /sys/kernel/btf/vmlinux ] || { echo "1..0 # SKIP needs a kernel with BTF" && exit 0; }
+# shellcheck source=tests/e2e/lib.sh
+. "${0%/*}/lib.sh"
+needs "$collector" "$enricher" "$cli"
 hierarchy=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-[ -n "$hierarchy" ] || { echo "1..0 # SKIP no cgroup2 hierarchy is mounted" && exit 0; }
+[ -n "$hierarchy" ] || skip_all 'no cgroup2 hierarchy is mounted'
 dir=$(mktemp -d)
 tree=$hierarchy/podkin-failures-$$
 memory=
-number=0 collector_pid='' enricher_pid='' crowd_pid='' viewer_pid=''
+collector_pid='' enricher_pid='' crowd_pid='' viewer_pid=''
 end() {
     exec 9>&- 2>/dev/null
-    for pid in $viewer_pid $crowd_pid $enricher_pid $collector_pid; do
-        kill -9 "$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
-    done
+    # shellcheck disable=SC2086 # process ids
+    kill_all $viewer_pid $crowd_pid $enricher_pid $collector_pid
     [ ! -d "$tree" ] || find "$tree" -depth -type d -exec rmdir {} +
     [ -z "$memory" ] || rmdir "$memory"
     rm -rf "$dir"
 }
 trap end EXIT
 trap 'exit 1' HUP INT TERM
-
-# told RESULT NAME [WHY]: one line of TAP; RESULT 0 is fine.
-told() {
-    number=$((number + 1))
-    [ "$1" = 0 ] && echo "ok $number - $2" && return
-    [ -z "${3-}" ] || printf '%s\n' "$3" | sed 's/^/# /'
-    echo "not ok $number - $2"
-}
-skipped() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
-}
-
-# until_true COMMAND…: within thirty seconds.
-until_true() {
-    for _ in $(seq 300); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
-}
 
 # start_collector [OPTION…]
 # shellcheck disable=SC2120 # most give none

@@ -3,40 +3,17 @@
 # An enricher with several lanes on real events: each execution of a numbered program comes out once, whatever the number of lanes before and after a kill; the books balance for
 # each lane; a viewer sees all; each thread is confined.
 set -u
-build=${PODKIN_BUILD_ROOT:-build}
-collector=$build/collector/podkin-collector enricher=$build/enricher/podkin-enricher cli=$build/enricher/podkin
-for program in "$collector" "$enricher" "$cli"; do
-    [ -x "$program" ] || { echo "1..0 # SKIP $program is not built" && exit 0; }
-done
-[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root" && exit 0; }
-[ -r /sys/kernel/btf/vmlinux ] || { echo "1..0 # SKIP needs a kernel with BTF" && exit 0; }
+# shellcheck source=tests/e2e/lib.sh
+. "${0%/*}/lib.sh"
+needs "$collector" "$enricher" "$cli"
 dir=$(mktemp -d)
-number=0 collector_pid='' enricher_pid='' viewer_pid=''
+collector_pid='' enricher_pid='' viewer_pid=''
 end() {
-    for pid in $viewer_pid $enricher_pid $collector_pid; do
-        kill -9 "$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
-    done
+    # shellcheck disable=SC2086 # process ids
+    kill_all $viewer_pid $enricher_pid $collector_pid
     rm -rf "$dir"
 }
 trap end EXIT
-
-# told RESULT NAME [WHY]: one line of TAP; RESULT 0 is fine.
-told() {
-    number=$((number + 1))
-    [ "$1" = 0 ] && echo "ok $number - $2" && return
-    [ -z "${3-}" ] || printf '%s\n' "$3" | sed 's/^/# /'
-    echo "not ok $number - $2"
-}
-
-# until_true COMMAND…: within thirty seconds.
-until_true() {
-    for _ in $(seq 300); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
-}
 
 # start_enricher LANES: in the background, its messages in $dir/enricher.
 start_enricher() {

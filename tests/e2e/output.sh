@@ -3,20 +3,14 @@
 # Where the lines go, and what may happen there: a full disk, a file that somebody removes, one that somebody rotates, a reader that goes. Real
 # daemons and events: each execution of a numbered program must come out, once.
 set -u
-build=${PODKIN_BUILD_ROOT:-build}
-collector=$build/collector/podkin-collector enricher=$build/enricher/podkin-enricher cli=$build/enricher/podkin
-for program in "$collector" "$enricher" "$cli"; do
-    [ -x "$program" ] || { echo "1..0 # SKIP $program is not built" && exit 0; }
-done
-[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root" && exit 0; }
-[ -r /sys/kernel/btf/vmlinux ] || { echo "1..0 # SKIP needs a kernel with BTF" && exit 0; }
+# shellcheck source=tests/e2e/lib.sh
+. "${0%/*}/lib.sh"
+needs "$collector" "$enricher" "$cli"
 dir=$(mktemp -d)
-number=0 collector_pid='' enricher_pid=''
+collector_pid='' enricher_pid=''
 end() {
-    for pid in $enricher_pid $collector_pid; do
-        kill -9 "$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
-    done
+    # shellcheck disable=SC2086 # process ids
+    kill_all $enricher_pid $collector_pid
     umount "$dir/disk" 2>/dev/null
     rm -rf "$dir"
 }
@@ -24,26 +18,8 @@ trap end EXIT
 trap "exit 1" HUP INT TERM
 mkdir "$dir/disk"
 if ! mount -t tmpfs -o size="${PODKIN_DISK_SIZE:-64m}" podkin-output "$dir/disk" 2>/dev/null; then
-    echo "1..0 # SKIP cannot mount a tmpfs"
-    exit 0
+    skip_all 'cannot mount a tmpfs'
 fi
-
-# told RESULT NAME [WHY]: one line of TAP; RESULT 0 is fine.
-told() {
-    number=$((number + 1))
-    [ "$1" = 0 ] && echo "ok $number - $2" && return
-    [ -z "${3-}" ] || printf '%s\n' "$3" | sed 's/^/# /'
-    echo "not ok $number - $2"
-}
-
-# until_true COMMAND…: within thirty seconds.
-until_true() {
-    for _ in $(seq 300); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
-}
 
 # start_enricher OUTPUT: in the background, its messages in $dir/enricher.
 start_enricher() {

@@ -3,19 +3,15 @@
 # A recording of real events, and what becomes of it: played to an enricher, every program of a container comes out, with the Pod that its cgroup names;
 # the end of a file, a full disk, a size that is reached.
 set -u
-build=${PODKIN_BUILD_ROOT:-build}
-collector=$build/collector/podkin-collector load=$build/tests/load/podkin-load
-for program in "$collector" "$load"; do
-    [ -x "$program" ] || { echo "1..0 # SKIP $program is not built" && exit 0; }
-done
-[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root" && exit 0; }
-[ -r /sys/kernel/btf/vmlinux ] || { echo "1..0 # SKIP needs a kernel with BTF" && exit 0; }
+# shellcheck source=tests/e2e/lib.sh
+. "${0%/*}/lib.sh"
+needs "$collector" "$load"
 cgroups=$(awk '$9 == "cgroup2" || $10 == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
-[ -w "$cgroups" ] || { echo "1..0 # SKIP needs cgroup v2" && exit 0; }
+[ -w "$cgroups" ] || skip_all 'needs cgroup v2'
 dir=$(mktemp -d)
 top=$cgroups/podkin-record.$$
 group=$top/kubepods.slice/kubepods-pod11111111_2222_3333_4444_555555555555.slice/cri-containerd-$(printf '%064d' 7).scope
-number=0 pid=''
+pid=''
 end() {
     [ -z "$pid" ] || { kill -9 "$pid" && wait "$pid"; } 2>/dev/null
     while [ "$group" != "$cgroups" ]; do
@@ -25,21 +21,6 @@ end() {
     rm -rf "$dir"
 }
 trap end EXIT
-
-told() {
-    number=$((number + 1))
-    [ "$1" = 0 ] && echo "ok $number - $2" && return
-    [ -z "${3-}" ] || printf '%s\n' "$3" | sed 's/^/# /'
-    echo "not ok $number - $2"
-}
-
-until_true() {
-    for _ in $(seq 300); do
-        "$@" && return
-        sleep 0.1
-    done
-    return 1
-}
 
 # start FILE [OPTION…]: a collector that records, without anybody attached.
 start() {
