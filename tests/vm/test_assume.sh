@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # time-out: 900
+# by default on: 6.1
 # What podkin relies on the kernel for (tests/assume), with both kinds of hooks; and what the enricher's loop does, on io_uring and on epoll.
 # shellcheck source=tests/vm/lib.sh
 . "$PODKIN_SOURCE_ROOT/tests/vm/lib.sh"
